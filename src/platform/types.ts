@@ -1,0 +1,35 @@
+// What every platform gives, and how a software adapter is told from a GPU. Knows nothing of what is computed.
+
+/** Which kind of adapter is asked for; undefined: hardware if there is any, else software. */
+export type AdapterKind = "hardware" | "software";
+
+/** A file that is read piece by piece. */
+export interface FileSource {
+  readonly name: string;
+  readonly size: number;
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** The interface that `platform/node` and `platform/browser` both have. */
+export interface Platform {
+  /** The adapter, or null if there is none of the kind asked for. Never throws for lack of one. */
+  requestAdapter(want?: AdapterKind): Promise<GPUAdapter | null>;
+  /** What a user can do who has no adapter; the end of an error message. */
+  readonly adapterHelp: string;
+  /** The whole file. */
+  readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** The file, to be read piece by piece. */
+  openFile(path: string): Promise<FileSource>;
+  /** Writes the chunks one after another; the file appears under its name complete, or not at all. */
+  writeFile(path: string, chunks: Chunks): Promise<void>;
+}
+
+export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** True for adapters that compute on the CPU: lavapipe, SwiftShader, WARP. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  if (info.isFallbackAdapter) return true;
+  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  return /llvmpipe|lavapipe|swiftshader|\bwarp\b|basic render|^mesa software/i.test(text);
+}
