@@ -1,0 +1,351 @@
+// The safetensors format: a strict reader whose tensors are read one by one, and a writer. Knows files, not GPUs.
+import { FormatError } from "../errors.ts";
+
+/** Element types of the format that this reader understands. */
+export type Dtype = keyof typeof ITEM_BYTES;
+
+/** What a tensor of a file becomes: F16 and BF16 widen to f32, BOOL stays one byte an element. */
+export type HostData =
+  | Float32Array
+  | Float64Array
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | BigUint64Array
+  | BigInt64Array;
+
+/** A tensor on the host; `data` in C order. */
+export interface HostTensor {
+  readonly data: HostData;
+  readonly shape: readonly number[];
+}
+
+/** Bytes that can be read by range: a file, a remote object. `read` gives exactly `length` bytes. */
+export interface RandomAccess {
+  readonly size: number;
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+export type ByteSource = Uint8Array | ArrayBuffer | Blob | RandomAccess;
+
+/** One tensor of an opened file; nothing of its data is in memory until `read` or `bytes`. */
+export interface SafetensorsEntry {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** Its length in the file, in bytes. */
+  readonly byteLength: number;
+  /** The stored little-endian bytes. */
+  bytes(): Promise<Uint8Array>;
+  /** The values as a typed array. */
+  read(): Promise<HostTensor>;
+}
+
+export interface SafetensorsFile {
+  /** In the order of the header. */
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  /** The strings under `__metadata__`. */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+const ITEM_BYTES = {
+  F64: 8,
+  I64: 8,
+  U64: 8,
+  F32: 4,
+  I32: 4,
+  U32: 4,
+  F16: 2,
+  BF16: 2,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+/** The format's own limit; a larger length field is garbage rather than a header. */
+const MAX_HEADER = 100_000_000;
+
+/** A source of any kind as ranges; `Uint8Array`s that it gives are views where that is possible. */
+export function randomAccess(source: ByteSource): RandomAccess {
+  if (source instanceof ArrayBuffer) return randomAccess(new Uint8Array(source));
+  if (source instanceof Uint8Array) {
+    const read = async (offset: number, length: number) => source.subarray(offset, offset + length);
+    return { size: source.length, read };
+  }
+  if (source instanceof Blob) {
+    const read = async (offset: number, length: number) =>
+      new Uint8Array(await source.slice(offset, offset + length).arrayBuffer());
+    return { size: source.size, read };
+  }
+  return source;
+}
+
+/**
+ * Opens a file: reads and checks its header, no data. Every byte of the data must belong to exactly one tensor.
+ * Throws `FormatError` for anything that the format does not allow.
+ */
+export async function readSafetensors(source: ByteSource): Promise<SafetensorsFile> {
+  const file = randomAccess(source);
+  if (file.size < 8) bad(`expected at least 8 bytes, the file has ${file.size}`);
+  const prefix = await exactly(file, 0, 8, "the header's length");
+  const view = new DataView(prefix.buffer, prefix.byteOffset, 8);
+  const length = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
+  if (length > Math.min(file.size - 8, MAX_HEADER)) {
+    bad(
+      `the header claims ${length} bytes, the file has ${file.size} in all (limit ${MAX_HEADER})`,
+    );
+  }
+  const header = parseHeader(await exactly(file, 8, length, "the header"));
+  const start = 8 + length;
+  const entries = new Map<string, SafetensorsEntry>();
+  const ranges: { name: string; begin: number; end: number }[] = [];
+  let metadata: ReadonlyMap<string, string> = new Map();
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      metadata = parseMetadata(value);
+      continue;
+    }
+    const { dtype, shape, begin, end } = parseEntry(name, value);
+    ranges.push({ name, begin, end });
+    const bytes = () => exactly(file, start + begin, end - begin, `tensor ${quote(name)}`);
+    const read = async () => ({ data: decode(await bytes(), dtype), shape });
+    entries.set(name, { name, dtype, shape, byteLength: end - begin, bytes, read });
+  }
+  checkRanges(ranges, file.size - start);
+  return { entries, metadata };
+}
+
+function parseHeader(bytes: Uint8Array): Record<string, unknown> {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    bad("the header is not UTF-8");
+  }
+  if (!text.startsWith("{")) bad(`the header starts with ${quote(text.slice(0, 1))}, expected "{"`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    bad(`the header is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!isRecord(value)) bad("the header is not a JSON object");
+  return value;
+}
+
+function parseMetadata(value: unknown): Map<string, string> {
+  if (!isRecord(value)) bad("__metadata__ is not an object of strings");
+  const metadata = new Map<string, string>();
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== "string")
+      bad(`__metadata__ ${quote(key)} is ${typeof text}, expected string`);
+    metadata.set(key, text);
+  }
+  return metadata;
+}
+
+function parseEntry(name: string, value: unknown) {
+  const what = `tensor ${quote(name)}`;
+  if (!isRecord(value)) bad(`${what} is not an object`);
+  const keys = Object.keys(value).sort().join(", ");
+  if (keys !== "data_offsets, dtype, shape") {
+    bad(`${what} has the keys ${keys || "(none)"}, expected data_offsets, dtype, shape`);
+  }
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== "string" || !Object.hasOwn(ITEM_BYTES, dtype)) {
+    bad(`${what} has dtype ${quote(dtype)}, expected one of ${Object.keys(ITEM_BYTES).join(", ")}`);
+  }
+  if (!Array.isArray(shape) || !shape.every(isSize)) {
+    bad(`${what} has shape ${quote(shape)}, expected a list of sizes`);
+  }
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
+    bad(`${what} has data_offsets ${quote(offsets)}, expected [begin, end]`);
+  }
+  const [begin, end] = offsets as [number, number];
+  const bytes = itemCount(shape) * ITEM_BYTES[dtype as Dtype];
+  if (end < begin || end - begin !== bytes) {
+    bad(
+      `${what} (${dtype} [${shape}]) takes ${bytes} bytes, data_offsets [${begin}, ${end}] differ`,
+    );
+  }
+  return { dtype: dtype as Dtype, shape: shape as number[], begin, end };
+}
+
+/** The format allows neither overlaps nor holes: the ranges tile the data. */
+function checkRanges(ranges: { name: string; begin: number; end: number }[], size: number): void {
+  ranges.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let at = 0;
+  for (const { name, begin, end } of ranges) {
+    if (end > size) {
+      bad(
+        `tensor ${quote(name)} ends at byte ${end} of the data, the file has ${size}: truncated?`,
+      );
+    }
+    if (begin < at) bad(`tensor ${quote(name)} at [${begin}, ${end}] overlaps what ends at ${at}`);
+    if (begin > at)
+      bad(`nothing owns the data bytes ${at} to ${begin} before tensor ${quote(name)}`);
+    at = end;
+  }
+  if (at !== size) bad(`the tensors end at byte ${at} of the data, the file has ${size}`);
+}
+
+async function exactly(file: RandomAccess, offset: number, length: number, what: string) {
+  const bytes = await file.read(offset, length);
+  if (bytes.length !== length) {
+    bad(`reading ${what}: expected ${length} bytes at ${offset}, got ${bytes.length}`);
+  }
+  return bytes;
+}
+
+/** Little-endian bytes as a typed array of its own memory. */
+function decode(bytes: Uint8Array, dtype: Dtype): HostData {
+  // A copy: offsets in the file need not be aligned. (`slice` of a Node Buffer would be a view.)
+  const { buffer } = new Uint8Array(bytes);
+  switch (dtype) {
+    case "F64":
+      return new Float64Array(buffer);
+    case "F32":
+      return new Float32Array(buffer);
+    case "F16":
+      return Float32Array.from(new Uint16Array(buffer), halfToFloat);
+    case "BF16": {
+      const bits = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
+      return new Float32Array(bits.buffer);
+    }
+    case "I64":
+      return new BigInt64Array(buffer);
+    case "U64":
+      return new BigUint64Array(buffer);
+    case "I32":
+      return new Int32Array(buffer);
+    case "U32":
+      return new Uint32Array(buffer);
+    case "I16":
+      return new Int16Array(buffer);
+    case "U16":
+      return new Uint16Array(buffer);
+    case "I8":
+      return new Int8Array(buffer);
+    case "U8":
+    case "BOOL":
+      return new Uint8Array(buffer);
+  }
+}
+
+function halfToFloat(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** What the header says of one tensor. */
+export interface SafetensorsSpec {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+/**
+ * The first bytes of a file with these tensors, and the order in which their data follow, without padding.
+ * Wide types come first, so that each tensor's offset is a multiple of its item size.
+ */
+export function safetensorsHeader(
+  specs: Iterable<SafetensorsSpec>,
+  metadata: Readonly<Record<string, string>> | ReadonlyMap<string, string> = {},
+): { header: Uint8Array<ArrayBuffer>; order: SafetensorsSpec[]; size: number } {
+  const order = [...specs].sort((a, b) => ITEM_BYTES[b.dtype] - ITEM_BYTES[a.dtype]);
+  const names = new Set<string>();
+  const fields: string[] = [];
+  const strings = [...pairs(metadata)];
+  // Written as text: an object literal would lose a tensor named `__proto__`.
+  if (strings.length) fields.push(`"__metadata__":${jsonObject(strings)}`);
+  let at = 0;
+  for (const { name, dtype, shape } of order) {
+    if (name === "__metadata__") bad("a tensor cannot be named __metadata__");
+    if (names.has(name)) bad(`two tensors are named ${quote(name)}`);
+    names.add(name);
+    const end = at + itemCount(shape) * ITEM_BYTES[dtype];
+    const entry = JSON.stringify({ dtype, shape, data_offsets: [at, end] });
+    fields.push(`${JSON.stringify(name)}:${entry}`);
+    at = end;
+  }
+  const text = new TextEncoder().encode(`{${fields.join(",")}}`);
+  const padded = Math.ceil(text.length / 8) * 8;
+  const header = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.set(text, 8);
+  return { header, order, size: header.length + at };
+}
+
+/** A whole file in pieces: the header, then each tensor's bytes (views of the given data, not copies). */
+export function safetensorsChunks(
+  tensors: Readonly<Record<string, HostTensor>> | ReadonlyMap<string, HostTensor>,
+  metadata?: Readonly<Record<string, string>> | ReadonlyMap<string, string>,
+): Uint8Array[] {
+  const given = new Map(pairs(tensors));
+  const specs = [...given].map(([name, { data, shape }]) => {
+    if (data.length !== itemCount(shape)) {
+      bad(`tensor ${quote(name)} of shape [${shape}] has ${data.length} elements`);
+    }
+    return { name, dtype: dtypeOf(data), shape };
+  });
+  const { header, order } = safetensorsHeader(specs, metadata);
+  const bytesOf = (name: string) => {
+    const { data } = given.get(name) as HostTensor;
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  };
+  return [header, ...order.map(({ name }) => bytesOf(name))];
+}
+
+/** A whole file as one array of bytes. */
+export function safetensorsBytes(
+  ...args: Parameters<typeof safetensorsChunks>
+): Uint8Array<ArrayBuffer> {
+  const chunks = safetensorsChunks(...args);
+  const out = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out;
+}
+
+function dtypeOf(data: HostData): Dtype {
+  if (data instanceof Float32Array) return "F32";
+  if (data instanceof Float64Array) return "F64";
+  if (data instanceof Uint32Array) return "U32";
+  if (data instanceof Int32Array) return "I32";
+  if (data instanceof Uint8Array) return "U8";
+  if (data instanceof Int8Array) return "I8";
+  if (data instanceof Uint16Array) return "U16";
+  if (data instanceof Int16Array) return "I16";
+  return data instanceof BigInt64Array ? "I64" : "U64";
+}
+
+function pairs<T>(given: Readonly<Record<string, T>> | ReadonlyMap<string, T>) {
+  return given instanceof Map ? [...given] : (Object.entries(given) as [string, T][]);
+}
+
+function jsonObject(fields: readonly (readonly [string, string])[]): string {
+  return `{${fields.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)}}`;
+}
+
+const itemCount = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+const isSize = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0;
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const quote = (value: unknown) => JSON.stringify(value) ?? String(value);
+
+function bad(message: string): never {
+  throw new FormatError(`safetensors: ${message}`);
+}
