@@ -1,6 +1,9 @@
-// Test runner: WGSL as text, one process for all files, so that one GPU object lives as long as the process.
+// Test runner: WGSL as text, no isolation, so that one GPU object lives as long as a worker process.
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+
+process.env.NFGRAD_ADAPTER ||= "software"; // the same adapter everywhere, also beside a GPU
 
 export default defineConfig({
   plugins: [
@@ -14,5 +17,13 @@ export default defineConfig({
       },
     },
   ],
-  test: { pool: "forks", isolate: false, include: ["**/*.test.ts"], testTimeout: 60_000 },
+  resolve: {
+    alias: { "#platform": fileURLToPath(new URL("src/platform/node/index.ts", import.meta.url)) },
+  },
+  test: {
+    pool: "forks",
+    isolate: false,
+    include: ["{src,kernels-test,parity,bench}/**/*.test.ts"],
+    testTimeout: 60_000,
+  },
 });
