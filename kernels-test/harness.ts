@@ -1,6 +1,5 @@
 // What a test case is, and how an op's case is judged. Knows no test framework: vitest and a page are two thin runners.
 // Made to run on a gpu opened with `debug: true`: pool memory arrives full of NaN, with a guard behind each tensor.
-
 import { readStorage } from "../src/core/debug.ts";
 import {
   defineKernel,
@@ -11,151 +10,29 @@ import {
   valueAndGrad,
   vjp,
 } from "../src/index.ts";
+import { equal, equalBits, fail, near } from "./assert.ts";
+import { Made } from "./data.ts";
 import {
   directional,
   dot,
   type F64,
   type F64Out,
   f64,
-  generator,
   indexOf,
   isF64,
-  measure,
   type Numbers,
   norm,
   normals,
   seedOf,
-  sizeOf,
 } from "./oracle.ts";
+
+export * from "./assert.ts";
+export { ints, rand, uints, uniform, values } from "./data.ts";
 
 export interface Case {
   readonly name: string;
   run(gpu: Gpu): Promise<void>;
 }
-
-// ---------------------------------------------------------------- assertions
-
-export function fail(what: string, expected: unknown, got: unknown): never {
-  throw new Error(`${what}: expected ${show(expected)}, got ${show(got)}`);
-}
-function show(x: unknown): string {
-  if (typeof x === "string") return x;
-  if (x instanceof Error) return `${x.name}: ${x.message}`;
-  if (ArrayBuffer.isView(x) || Array.isArray(x)) {
-    const values = Array.from(x as unknown as ArrayLike<unknown>);
-    const head = values.slice(0, 16).map((v) => (typeof v === "number" ? String(v) : show(v)));
-    return `[${head.join(", ")}${values.length > 16 ? `, ... ${values.length} in all` : ""}]`;
-  }
-  return x instanceof RegExp || typeof x === "number" ? String(x) : JSON.stringify(x);
-}
-export function assert(ok: boolean, what: string, got: unknown = ok): asserts ok {
-  if (!ok) fail(what, true, got);
-}
-/** Deep equality of plain values (numbers, arrays, objects); NaN equals NaN. */
-export function equal(what: string, got: unknown, expected: unknown): void {
-  if (!same(got, expected)) fail(what, expected, got);
-}
-function same(a: unknown, b: unknown): boolean {
-  if (Object.is(a, b)) return true;
-  if (typeof a !== "object" || typeof b !== "object" || !a || !b) return false;
-  const [p, q] = [Object.entries(a), Object.entries(b)];
-  return p.length === q.length && p.every(([k, v]) => same(v, (b as Record<string, unknown>)[k]));
-}
-/** Equal bits; two NaN are equal whatever their payload, and -0 is not 0. */
-export function equalBits(what: string, got: Numbers, expected: Numbers): void {
-  if (got.length !== expected.length) fail(`${what}: length`, expected.length, got.length);
-  for (let i = 0; i < got.length; i++)
-    if (!Object.is(got[i], expected[i])) fail(`${what}: element ${i}`, expected[i], got[i]);
-}
-/** Near in relative L2, and nowhere further off than `max` times the greatest expected value. */
-export function near(
-  what: string,
-  got: Numbers,
-  expected: Numbers,
-  { tolerance = 1e-6, max = 16 * tolerance }: { tolerance?: number; max?: number } = {},
-): void {
-  if (got.length !== expected.length) fail(`${what}: length`, expected.length, got.length);
-  const e = measure(got, expected);
-  const [i] = e.kinds;
-  if (i !== undefined) fail(`${what}: element ${i} (of ${e.kinds.length})`, expected[i], got[i]);
-  const worst = `; the worst is element ${e.at}: expected ${expected[e.at]}, got ${got[e.at]}`;
-  if (e.relL2 > tolerance) fail(what, `relative L2 <= ${tolerance}`, `${e.relL2}${worst}`);
-  if (e.max > max) fail(what, `greatest error <= ${max} of the greatest value`, `${e.max}${worst}`);
-}
-type ErrorClass = abstract new (...args: never[]) => Error;
-/** `f`, or what it promises, must throw a `type` whose message matches every pattern. Gives the error back. */
-export async function throws(
-  what: string,
-  f: () => unknown,
-  type: ErrorClass,
-  ...patterns: RegExp[]
-): Promise<Error> {
-  let error: unknown;
-  try {
-    await f();
-  } catch (e) {
-    error = e;
-  }
-  if (!(error instanceof Error)) fail(what, `a ${type.name}`, "no error");
-  if (!(error instanceof type)) fail(what, `a ${type.name}`, error);
-  for (const p of patterns) if (!p.test(error.message)) fail(what, p, error.message);
-  return error;
-}
-
-// ---------------------------------------------------------------- data
-
-/** Host data made when it is first read, and dropped when memory is short: cases are many. */
-class Made<T extends Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>> {
-  #seed: number | undefined;
-  #memo: WeakRef<T> | undefined;
-  constructor(
-    readonly shape: readonly number[],
-    seed: number | undefined,
-    readonly make: (n: number, seed: number) => T,
-  ) {
-    this.#seed = seed;
-  }
-  /** The seed if none was given: from the case and the input, so that no two inputs are equal by chance. */
-  name(words: string): void {
-    this.#seed ??= seedOf(words);
-  }
-  get data(): T {
-    let data = this.#memo?.deref();
-    if (!data) {
-      this.#seed ??= seedOf(this.shape);
-      data = this.make(sizeOf(this.shape), this.#seed);
-      this.#memo = new WeakRef(data);
-    }
-    return data;
-  }
-}
-/** Normal values times `scale`; always the same for one seed (default: from the names of case and input). */
-export const rand = (shape: readonly number[], seed?: number, scale = 1): Host =>
-  new Made(shape, seed, (n, s) => Float32Array.from(normals(n, s), (v) => v * scale));
-/** Uniform values in [low, high). */
-export const uniform = (shape: readonly number[], low = 0, high = 1, seed?: number): Host =>
-  new Made(shape, seed, (n, s) => {
-    const random = generator(s);
-    return Float32Array.from({ length: n }, () => low + (high - low) * random());
-  });
-/** Integers in [0, k), as u32: labels. */
-export const ints = (shape: readonly number[], k: number, seed?: number): Host =>
-  new Made(shape, seed, (n, s) => {
-    const random = generator(s);
-    return Uint32Array.from({ length: n }, () => Math.floor(random() * k));
-  });
-/** Given values as f32. */
-export const values = (data: Numbers, shape: readonly number[] = [data.length]): Host => ({
-  data: Float32Array.from(data),
-  shape,
-});
-/** Given values as u32. */
-export const uints = (data: Numbers, shape: readonly number[] = [data.length]): Host => ({
-  data: Uint32Array.from(data),
-  shape,
-});
-
-// ---------------------------------------------------------------- the case of an op
 
 type Inputs = Readonly<Record<string, Host>>;
 type Named<I, T> = { readonly [K in keyof I]: T };
