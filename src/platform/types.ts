@@ -3,12 +3,18 @@
 /** Which kind of adapter is asked for; undefined: hardware if there is any, else software. */
 export type AdapterKind = "hardware" | "software";
 
-/** A file that is read piece by piece. */
+/** A file that is read piece by piece. Nothing stays open in between, so there is nothing to close. */
 export interface FileSource {
   readonly name: string;
   readonly size: number;
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
-  close(): Promise<void>;
+}
+
+/** A decoded picture: bytes RGBA, not multiplied by alpha, row by row. */
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array | Uint8ClampedArray;
 }
 
 /** The interface that `platform/node` and `platform/browser` both have. */
@@ -19,6 +25,10 @@ export interface Platform {
   readonly adapterHelp: string;
   /** The whole file. */
   readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** The names of the files in a folder, sorted. */
+  listFolder(path: string): Promise<string[]>;
+  /** A picture's pixels; `name` is for the error. */
+  decodeImage(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Picture>;
   /** The file, to be read piece by piece. */
   openFile(path: string): Promise<FileSource>;
   /** Writes the chunks one after another; the file appears under its name complete, or not at all. */

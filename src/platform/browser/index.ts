@@ -1,6 +1,12 @@
 // The browser: navigator.gpu, and no files. Its twin is ../node/index.ts.
 import { FormatError } from "../../errors.ts";
-import { type AdapterKind, type Chunks, type FileSource, isSoftware } from "../types.ts";
+import {
+  type AdapterKind,
+  type Chunks,
+  type FileSource,
+  isSoftware,
+  type Picture,
+} from "../types.ts";
 
 export const adapterHelp =
   "WebGPU needs a secure page (https or localhost) and a browser that has it: Chrome or Edge 113, " +
@@ -23,6 +29,26 @@ const noFiles = (what: string, path: string, instead: string): never => {
 
 export async function readFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
   return noFiles("readFile", path, "give bytes or a Blob");
+}
+
+export async function listFolder(path: string): Promise<string[]> {
+  return noFiles("listFolder", path, "fetch the files by name");
+}
+
+/** Any picture that the browser itself can show. */
+export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Picture> {
+  const bitmap = await createImageBitmap(new Blob([bytes]), {
+    premultiplyAlpha: "none",
+    colorSpaceConversion: "none",
+  }).catch((cause) => {
+    throw new FormatError(`${name}: not a picture that this browser reads`, { cause });
+  });
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  if (!context) throw new FormatError(`${name}: no canvas of ${width}x${height} can be had`);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { width, height, data: context.getImageData(0, 0, width, height).data };
 }
 
 export async function openFile(path: string): Promise<FileSource> {

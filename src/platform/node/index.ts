@@ -6,6 +6,9 @@ import { basename, dirname, join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { DeviceError, FormatError } from "../../errors.ts";
 import { type AdapterKind, type Chunks, type FileSource, isSoftware } from "../types.ts";
+
+export { decodeImage } from "./image.ts";
+
 import { loadLavapipe } from "./lavapipe.ts";
 
 export const adapterHelp =
@@ -105,33 +108,47 @@ export async function readFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** A file to be read piece by piece. FormatError if it cannot be opened or ends too early. */
-export async function openFile(path: string): Promise<FileSource> {
-  const file = await fs.open(path, "r").catch((cause) => {
+/** The names in a folder, sorted. FormatError if it cannot be read. */
+export async function listFolder(path: string): Promise<string[]> {
+  const names = await fs.readdir(path).catch((cause) => {
+    const why = cause.code === "ENOENT" ? "no such folder" : reason(cause);
+    throw new FormatError(`${path}: ${why}`, { cause });
+  });
+  return names.sort();
+}
+
+const openToRead = (path: string) =>
+  fs.open(path, "r").catch((cause) => {
     throw new FormatError(`${path}: ${reason(cause)}`, { cause });
   });
-  const stat = await file.stat();
-  if (!stat.isFile()) {
-    await file.close();
-    throw new FormatError(`${path}: is not a file`);
-  }
-  return {
-    name: path,
-    size: stat.size,
-    async read(offset, length) {
+
+/** A file to be read piece by piece. FormatError if it cannot be read, ends too early, or changes meanwhile. */
+export async function openFile(path: string): Promise<FileSource> {
+  const stat = await fs.stat(path).catch((cause) => {
+    throw new FormatError(`${path}: ${reason(cause)}`, { cause });
+  });
+  if (!stat.isFile()) throw new FormatError(`${path}: is not a file`);
+  const read = async (offset: number, length: number) => {
+    const file = await openToRead(path);
+    try {
+      const now = await file.stat();
+      if (now.ino !== stat.ino || now.mtimeMs !== stat.mtimeMs || now.size !== stat.size)
+        throw new FormatError(`${path}: was written to while it was being read`);
       const bytes = new Uint8Array(length);
       for (let at = 0; at < length; ) {
         const { bytesRead } = await file.read(bytes, at, length - at, offset + at);
         if (bytesRead === 0)
           throw new FormatError(
-            `${path}: expected ${length} bytes at ${offset}, the file ends at ${offset + at}`,
+            `${path}: expected ${length} bytes at ${offset}, the file has ${stat.size}`,
           );
         at += bytesRead;
       }
       return bytes;
-    },
-    close: () => file.close(),
+    } finally {
+      await file.close();
+    }
   };
+  return { name: path, size: stat.size, read };
 }
 
 /** Writes a file so that it appears complete or not at all, also across a crash. */

@@ -1,0 +1,160 @@
+// The platforms: both have the whole interface; files appear whole or not at all; adapters are of the kind asked for.
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { deflateSync } from "node:zlib";
+import { afterAll, describe, expect, test } from "vitest";
+import { DeviceError, FormatError } from "../../src/errors.ts";
+import * as browser from "../../src/platform/browser/index.ts";
+import * as node from "../../src/platform/node/index.ts";
+import { isSoftware, type Platform } from "../../src/platform/types.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nfgrad-platform-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const platforms: Record<string, Platform> = { node, browser };
+
+test("both platforms have the same exports", () => {
+  expect(Object.keys(browser).sort()).toEqual(Object.keys(node).sort());
+  for (const { adapterHelp } of Object.values(platforms)) expect(adapterHelp).not.toBe("");
+});
+
+describe("adapters in Node", () => {
+  test("software when software is asked for", async () => {
+    const adapter = await node.requestAdapter("software");
+    expect(adapter).not.toBeNull();
+    expect(isSoftware(adapter!.info)).toBe(true);
+  });
+  test("never software when hardware is asked for", async () => {
+    const adapter = await node.requestAdapter("hardware");
+    expect(adapter === null || !isSoftware(adapter.info)).toBe(true);
+  });
+  test("NFGRAD_ADAPTER takes two values", async () => {
+    const before = process.env.NFGRAD_ADAPTER;
+    try {
+      process.env.NFGRAD_ADAPTER = "gpu";
+      await expect(node.requestAdapter()).rejects.toThrow(DeviceError);
+      await expect(node.requestAdapter()).rejects.toThrow(/"hardware" or "software", not "gpu"/);
+    } finally {
+      if (before === undefined) delete process.env.NFGRAD_ADAPTER;
+      else process.env.NFGRAD_ADAPTER = before;
+    }
+  });
+  test("the environment is as it was", async () => {
+    const before = { ...process.env };
+    await node.requestAdapter("software");
+    expect({ ...process.env }).toEqual(before);
+  });
+});
+
+test("what counts as software", () => {
+  const info = (text: Partial<GPUAdapterInfo>) =>
+    ({ vendor: "", architecture: "", device: "", description: "", ...text }) as GPUAdapterInfo;
+  expect(isSoftware(info({ isFallbackAdapter: true }))).toBe(true);
+  expect(isSoftware(info({ vendor: "mesa", architecture: "software" }))).toBe(true);
+  expect(isSoftware(info({ vendor: "google", architecture: "swiftshader" }))).toBe(true);
+  expect(isSoftware(info({ description: "Microsoft Basic Render Driver" }))).toBe(true);
+  expect(isSoftware(info({ vendor: "nvidia", architecture: "hopper" }))).toBe(false);
+  expect(isSoftware(info({ vendor: "mesa", description: "AMD RADV" }))).toBe(false);
+});
+
+describe("files in Node", () => {
+  const file = join(root, "a.bin");
+  const names = () => readdirSync(root);
+
+  test("written in chunks, read whole and in pieces", async () => {
+    await node.writeFile(file, [Uint8Array.of(1, 2), Uint8Array.of(3, 4, 5)]);
+    expect([...(await node.readFile(file))]).toEqual([1, 2, 3, 4, 5]);
+    const opened = await node.openFile(file);
+    expect([opened.name, opened.size]).toEqual([file, 5]);
+    expect([...(await opened.read(1, 3))]).toEqual([2, 3, 4]);
+    expect(await node.listFolder(root)).toEqual(["a.bin"]);
+  });
+  test("a write that fails leaves the old file and nothing else", async () => {
+    async function* broken() {
+      yield Uint8Array.of(9);
+      throw new Error("no more");
+    }
+    await expect(node.writeFile(file, broken())).rejects.toThrow(
+      /a\.bin: cannot be written: no more/,
+    );
+    expect([...readFileSync(file)]).toEqual([1, 2, 3, 4, 5]);
+    expect(names()).toEqual(["a.bin"]);
+  });
+  test("a folder that does not exist", async () => {
+    const path = join(root, "no", "b.bin");
+    await expect(node.writeFile(path, [])).rejects.toThrow(
+      /b\.bin: cannot be written: no such file/,
+    );
+    await expect(node.readFile(path)).rejects.toThrow(/b\.bin: no such file/);
+    await expect(node.openFile(path)).rejects.toThrow(FormatError);
+    await expect(node.listFolder(path)).rejects.toThrow(/no such folder/);
+    await expect(node.openFile(root)).rejects.toThrow(/is not a file/);
+  });
+  test("reading past the end, and a file that changed", async () => {
+    const opened = await node.openFile(file);
+    await expect(opened.read(3, 3)).rejects.toThrow(/expected 3 bytes at 3, the file has 5/);
+    writeFileSync(file, "longer than before");
+    await expect(opened.read(0, 2)).rejects.toThrow(/was written to while it was being read/);
+  });
+  test("a browser says what to do instead", async () => {
+    await expect(browser.readFile("x")).rejects.toThrow(/no file "x"; give bytes or a Blob/);
+    await expect(browser.openFile("x")).rejects.toThrow(FormatError);
+    await expect(browser.writeFile("x", [])).rejects.toThrow(/io\.save/);
+    await expect(browser.listFolder("x")).rejects.toThrow(FormatError);
+    expect(await browser.requestAdapter()).toBeNull();
+  });
+});
+
+describe("pictures in Node", () => {
+  /** A grey PNG without checksums that matter: 2x1, pixels 10 and 200. */
+  function png(): Uint8Array<ArrayBuffer> {
+    const crc = (bytes: Buffer) => {
+      let c = ~0;
+      for (const byte of bytes) {
+        c ^= byte;
+        for (let k = 0; k < 8; k++) c = (c >>> 1) ^ (c & 1 ? 0xedb88320 : 0);
+      }
+      return ~c >>> 0;
+    };
+    const chunk = (type: string, data: Uint8Array) => {
+      const body = Buffer.concat([Buffer.from(type), data]);
+      const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+      length.writeUInt32BE(data.length);
+      sum.writeUInt32BE(crc(body));
+      return Buffer.concat([length, body, sum]);
+    };
+    const head = Uint8Array.of(0, 0, 0, 2, 0, 0, 0, 1, 8, 0, 0, 0, 0);
+    const data = deflateSync(Uint8Array.of(0, 10, 200));
+    const start = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
+    const parts = [
+      start,
+      chunk("IHDR", head),
+      chunk("IDAT", data),
+      chunk("IEND", new Uint8Array()),
+    ];
+    return new Uint8Array(Buffer.concat(parts));
+  }
+
+  test("PNG", async () => {
+    const { width, height, data } = await node.decodeImage(png(), "two.png");
+    expect([width, height]).toEqual([2, 1]);
+    expect([...data]).toEqual([10, 10, 10, 255, 200, 200, 200, 255]);
+  });
+  test("JPEG", async () => {
+    const jpeg = (await import("jpeg-js")).default;
+    const grey = { width: 8, height: 8, data: Buffer.alloc(8 * 8 * 4, 128) };
+    const bytes = new Uint8Array(jpeg.encode(grey, 90).data);
+    const { width, height, data } = await node.decodeImage(bytes, "grey.jpg");
+    expect([width, height, data.length]).toEqual([8, 8, 256]);
+    expect(Math.abs(data[0]! - 128)).toBeLessThan(3);
+  });
+  test("anything else, and a broken one", async () => {
+    const decode = (bytes: Uint8Array<ArrayBuffer>) => node.decodeImage(bytes, "x.gif");
+    await expect(decode(Uint8Array.of(0x47, 0x49, 0x46, 0x38))).rejects.toThrow(
+      /x\.gif: expected a PNG or JPEG picture, the file starts with 47 49 46 38/,
+    );
+    await expect(decode(new Uint8Array())).rejects.toThrow(/starts with nothing/);
+    await expect(decode(png().slice(0, 45))).rejects.toThrow(/x\.gif: broken picture/);
+    await expect(decode(Uint8Array.of(0xff, 0xd8, 0xff))).rejects.toThrow(FormatError);
+  });
+});
