@@ -1,0 +1,151 @@
+// A device with what it can do, and the errors that it reports later. Knows nothing of tensors or commands.
+import { adapterHelp, requestAdapter } from "#platform";
+import { DeviceError, DeviceLostError, type NfgradError } from "../errors.ts";
+import { type AdapterKind, isSoftware } from "../platform/types.ts";
+
+/** What an adapter is and can do. */
+export interface AdapterInfo {
+  readonly kind: AdapterKind;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  /** Sizes of a subgroup; null without the feature. */
+  readonly subgroups: { readonly min: number; readonly max: number } | null;
+  readonly features: ReadonlySet<string>;
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** Limits that a kernel or a buffer can meet; all that the adapter has are requested. */
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxUniformBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxBindingsPerBindGroup",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+  "minStorageBufferOffsetAlignment",
+  "minUniformBufferOffsetAlignment",
+] as const;
+const FEATURES = ["subgroups", "timestamp-query", "shader-f16"] as const;
+
+function describe(
+  info: GPUAdapterInfo,
+  limits: GPUSupportedLimits,
+  features: ReadonlySet<string>,
+): AdapterInfo {
+  const { vendor, architecture, device, description } = info;
+  const values = LIMITS.map((name) => [name, limits[name]] as const);
+  return {
+    kind: isSoftware(info) ? "software" : "hardware",
+    vendor,
+    architecture,
+    device,
+    description,
+    subgroups: features.has("subgroups")
+      ? { min: info.subgroupMinSize ?? 4, max: info.subgroupMaxSize ?? 128 } // the specification's bounds
+      : null,
+    features: new Set(features),
+    limits: Object.fromEntries(values),
+  };
+}
+
+/** A device, and the first error that it reported since somebody asked. */
+export class Device {
+  readonly info: AdapterInfo;
+  #error: NfgradError | null = null;
+  #gone: DeviceError | null = null;
+  readonly #watched = new Set<Promise<void>>();
+
+  /** `own`: we requested it, so closing destroys it. */
+  constructor(
+    readonly gpu: GPUDevice,
+    info: GPUAdapterInfo,
+    readonly own: boolean,
+  ) {
+    this.info = describe(info, gpu.limits, gpu.features as ReadonlySet<string>);
+    if (own) {
+      gpu.addEventListener("uncapturederror", ({ error }) =>
+        this.report(new DeviceError(error.message)),
+      );
+    }
+    void gpu.lost.then(({ reason, message }) => {
+      this.#gone ??= new DeviceLostError(`the device was lost (${reason}): ${message}`);
+    });
+  }
+
+  /** Runs calls that can fail on the device; what they report is thrown by the next awaited call. */
+  watch<R>(what: string, calls: () => R): R {
+    this.gpu.pushErrorScope("out-of-memory");
+    this.gpu.pushErrorScope("validation");
+    const result = calls();
+    const both = [this.gpu.popErrorScope(), this.gpu.popErrorScope()];
+    const seen = Promise.all(both).then(
+      ([validation, memory]) => {
+        if (memory) this.report(new DeviceError(`${what}: out of memory: ${memory.message}`));
+        else if (validation) this.report(new DeviceError(`${what}: ${validation.message}`));
+      },
+      () => {}, // a lost device; `gone` says so
+    );
+    this.#watched.add(seen);
+    void seen.then(() => this.#watched.delete(seen));
+    return result;
+  }
+
+  report(error: NfgradError): void {
+    this.#error ??= error;
+  }
+
+  /** Throws if the device is lost or closed. */
+  check(user: string): void {
+    if (this.#gone)
+      throw new (this.#gone.constructor as typeof DeviceError)(`${user}: ${this.#gone.message}`);
+  }
+
+  /** Waits for the reports of what was called so far, and throws the first. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#watched);
+    this.check("gpu");
+    if (!this.#error) return;
+    const error = this.#error;
+    this.#error = null;
+    throw error;
+  }
+
+  close(): void {
+    this.#gone = new DeviceError("this gpu is closed");
+    if (this.own) this.gpu.destroy();
+  }
+}
+
+export interface DeviceOptions {
+  /** A device that the caller made; it is used, and never destroyed. */
+  readonly device?: GPUDevice;
+  /** Default: hardware if there is any, else (in Node) a software adapter. */
+  readonly adapter?: AdapterKind;
+}
+
+/** @throws DeviceError, with instructions, if there is no adapter or it gives no device. */
+export async function openDevice({ device, adapter: want }: DeviceOptions): Promise<Device> {
+  if (device) return new Device(device, device.adapterInfo, false);
+  const adapter = await requestAdapter(want);
+  if (!adapter) throw new DeviceError(`openGpu: no ${want ?? "WebGPU"} adapter: ${adapterHelp}`);
+  const limits = LIMITS.map((name) => [name, adapter.limits[name]] as const);
+  try {
+    const made = await adapter.requestDevice({
+      label: "nfgrad",
+      requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)),
+      requiredLimits: Object.fromEntries(limits.filter(([, value]) => value !== undefined)),
+    });
+    return new Device(made, adapter.info, true);
+  } catch (cause) {
+    throw new DeviceError(`openGpu: the adapter gives no device: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
