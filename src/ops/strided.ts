@@ -1,0 +1,132 @@
+// Tensors seen through strides, and the kernels that walk them: the mechanism of broadcasts and rearrangements.
+// What is computed is map.ts's business.
+
+import elementwise from "../../shaders/lib/elementwise.wgsl";
+import exp from "../../shaders/lib/exp.wgsl";
+import width1 from "../../shaders/lib/width1.wgsl";
+import width4 from "../../shaders/lib/width4.wgsl";
+import strided from "../../shaders/strided.wgsl";
+import type { Shape, Tensor } from "../core/tensor.ts";
+import { LimitError } from "../errors.ts";
+import { defineKernel, type Kernel, type KnobValue } from "../gpu/kernel.ts";
+
+/** A tensor's memory walked by a shape that is not its own: one stride a dimension, in elements. */
+export interface View {
+  readonly tensor: Tensor;
+  readonly strides: readonly number[];
+  /** The first element. */
+  readonly first: number;
+}
+
+/** The strides of a shape in C order. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = shape.map(() => 1);
+  for (let i = shape.length - 2; i >= 0; i--) strides[i] = strides[i + 1]! * shape[i + 1]!;
+  return strides;
+}
+
+/** `tensor`, read as `shape`, repeated over `to` by NumPy's rule: axes that are missing or 1 have the stride 0. */
+export function spread(tensor: Tensor, shape: Shape, to: Shape): View {
+  const strides = stridesOf(shape);
+  const missing = to.length - shape.length;
+  return {
+    tensor,
+    first: 0,
+    strides: to.map((_, i) =>
+      i < missing || shape[i - missing] === 1 ? 0 : strides[i - missing]!,
+    ),
+  };
+}
+
+/** The same walk with as few dimensions as possible, innermost first. */
+export interface Walk {
+  readonly dims: number[];
+  /** One list of strides a view. */
+  readonly strides: number[][];
+}
+export function collapse(shape: Shape, views: readonly View[]): Walk {
+  const dims: number[] = [];
+  const strides: number[][] = views.map(() => []);
+  for (let i = shape.length - 1; i >= 0; i--) {
+    const [d, top] = [shape[i]!, dims.length - 1];
+    if (d === 1) continue;
+    if (top >= 0 && views.every((v, j) => v.strides[i] === strides[j]![top]! * dims[top]!)) {
+      dims[top] = dims[top]! * d;
+      continue;
+    }
+    dims.push(d);
+    views.forEach((v, j) => void strides[j]!.push(v.strides[i]!));
+  }
+  if (dims.length === 0) {
+    dims.push(1);
+    for (const s of strides) s.push(1);
+  }
+  return { dims, strides };
+}
+
+const MAX_RANK = 8;
+const made = new Map<string, Kernel>();
+/** One kernel object for one text, so that its pipeline is made once. */
+export function kernelOf(
+  source: string,
+  entry: string,
+  knobs: Readonly<Record<string, KnobValue>>,
+  uses: readonly string[],
+): Kernel {
+  const key = `${source.slice(0, 40)}|${entry}|${uses.includes(width1)}|${JSON.stringify(knobs)}`;
+  let kernel = made.get(key);
+  if (!kernel) {
+    kernel = defineKernel(source, { entry, knobs, uses });
+    made.set(key, kernel);
+  }
+  return kernel;
+}
+
+/** The strided kernel for a walk over `views` (the last is written), its tensors, Params and number of elements. */
+export function stridedCall(
+  walk: Walk,
+  views: readonly View[],
+  knobs: Readonly<Record<string, KnobValue>>,
+  numbers: { readonly s: number; readonly t: number },
+) {
+  const { dims, strides } = walk;
+  if (dims.length > MAX_RANK) {
+    throw new LimitError(
+      `${dims.length} dimensions that cannot be joined, expected at most ${MAX_RANK}`,
+    );
+  }
+  const names = [..."abc".slice(0, views.length - 1), "y"];
+  const whole = (n: number) => n % 4 === 0;
+  // Four neighbours at once: side by side in memory and on a multiple of four, or all the same element.
+  const wide =
+    whole(dims[0]!) &&
+    views.every(({ first }, i) => {
+      const [inner, ...outer] = strides[i]!;
+      const constant = inner === 0 && i < views.length - 1;
+      return constant || (inner === 1 && whole(first) && outer.every(whole));
+    });
+  const types: Record<string, string> = {};
+  const tensors: Record<string, Tensor> = {};
+  const params: Record<string, number> = { ...numbers, a: 0, b: 0, c: 0 };
+  for (const name of [..."abcy", "d"]) for (let k = 0; k < MAX_RANK; k++) params[name + k] = 0;
+  const element = wide ? 4 : 1;
+  dims.forEach((d, k) => {
+    params[`d${k}`] = k === 0 ? d / element : d;
+  });
+  names.forEach((name, i) => {
+    const { tensor, first } = views[i]!;
+    const constant = strides[i]![0] === 0;
+    if (wide && constant) types[name.toUpperCase()] = "u32";
+    const unit = wide && !constant ? 4 : 1;
+    tensors[name] = tensor;
+    params[name] = first / unit;
+    strides[i]!.forEach((s, k) => {
+      params[name + k] = (k === 0 ? s : s / unit) >>> 0; // a negative stride goes round 2^32
+    });
+  });
+  const n = dims.reduce((product, d) => product * d, 1) / element;
+  const uses = [wide ? width4 : width1, elementwise, exp];
+  const all = { ...knobs, ...types, RANK: dims.length };
+  const kernel = kernelOf(strided, `map${views.length - 1}`, all, uses);
+  return { kernel, tensors, params: { ...params, n }, n };
+}
