@@ -1,0 +1,316 @@
+// The judging rule of the goldens (parity/golden/README.md, "Judging a port"): ours against JAX's f32 and f64 values.
+// It knows arrays, not cases. Nothing here is a tolerance of our own.
+import type { Expected, Norms } from "./goldens.ts";
+
+/** An output of ours: the whole array, in f32 (as doubles only where no f32 existed). */
+export interface Actual {
+  readonly data: ArrayLike<number>;
+  readonly shape: readonly number[];
+}
+
+/** How far one array is from another. NaN where a value is NaN and its counterpart is not. */
+export interface Errors {
+  /** Largest distance in units in the last place, after rounding both to f32. */
+  readonly maxUlp: number;
+  /** |a - b| / |b|, L2; 0 if both are 0, Infinity if only b is. */
+  readonly relL2: number;
+  readonly maxAbs: number;
+  /** Elements where one is NaN or infinite and the other is not the same. Not among the figures above. */
+  readonly kindMismatches: number;
+  readonly elements: number;
+}
+
+export type Rule = "f64" | "f32" | "samples" | "equal" | "curve" | "json";
+
+/** What the rule says of one output. */
+export interface Judgement {
+  /** What it was measured against: see `Rule`. */
+  readonly rule: Rule;
+  readonly pass: boolean;
+  /** Our error; for equality, the number of differences. */
+  readonly e: number;
+  /** JAX's own error in f32; null where there is none to compare. */
+  readonly own: number | null;
+  /** e / max(own, floor), to be at most 8; null where the rule is another. */
+  readonly ratio: number | null;
+  /** |ours - f32| / |f32|, and the largest distance in ULP; null where there are no f32 values. */
+  readonly e32: number | null;
+  readonly maxUlp: number | null;
+  /** Why it fails, or what is special. */
+  readonly note: string;
+}
+
+export interface JudgeOptions {
+  /** The case says that f32 and f64 differ by design: then a large own error means "match f32". */
+  readonly byDesign?: boolean;
+  /** Elements that are not judged (subnormal inputs of activations). */
+  readonly skip?: (index: number) => boolean;
+}
+
+export const MAX_RATIO = 8;
+/** Relative error allowed where only f32 is to be matched. */
+const F32_ONLY = 1e-6;
+/** Own error above which a difference by design is not rounding. */
+const BY_DESIGN = 1e-3;
+
+/** The smallest own error that is granted: a scalar's natural error is set by what was summed. */
+export const floorOf = (elements: number) => (elements >= 16 ? 6e-8 : 5e-6);
+
+/** Judges one output as its manifest entry asks: integers, whole arrays, or every k-th value with norms. */
+export function judge(
+  actual: Actual | undefined,
+  expected: Expected,
+  options: JudgeOptions = {},
+): Judgement {
+  if (!actual) return failed("f64", "missing: this runner gives no such output");
+  if (actual.shape.join() !== expected.shape.join()) {
+    return failed("f64", `shape [${actual.shape}], expected [${expected.shape}]`);
+  }
+  const size = expected.shape.reduce((a, b) => a * b, 1);
+  if (actual.data.length !== size) {
+    return failed("f64", `${actual.data.length} values for shape [${expected.shape}]`);
+  }
+  if (expected.int) return judgeEqual(actual.data, expected.int);
+  if (!expected.strided) return judgeValues(actual.data, expected, options);
+  const { k, f32, f64, norms, rel } = expected;
+  const summary = {
+    k,
+    f32: f32 && norms.f32 ? { samples: f32, ...norms.f32 } : null,
+    f64: f64 && norms.f64 ? { samples: f64, ...norms.f64 } : null,
+    rel,
+  };
+  return judgeSummary(actual.data, summary, options);
+}
+
+/** Integers and booleans: equal. */
+export function judgeEqual(ours: ArrayLike<number>, theirs: ArrayLike<number | bigint>): Judgement {
+  let different = ours.length === theirs.length ? 0 : Math.abs(ours.length - theirs.length);
+  let note = different ? `${ours.length} values, expected ${theirs.length}` : "";
+  for (let i = 0; i < Math.min(ours.length, theirs.length); i++) {
+    if (ours[i] === Number(theirs[i])) continue;
+    if (!note) note = `element ${i} is ${ours[i]}, expected ${theirs[i]}`;
+    different++;
+  }
+  const pass = different === 0;
+  return { ...NOTHING, rule: "equal", pass, e: different, note };
+}
+
+function judgeValues(
+  ours: ArrayLike<number>,
+  expected: Expected,
+  options: JudgeOptions,
+): Judgement {
+  const { f32, f64 } = expected;
+  const size = ours.length;
+  const judged: number[] = [];
+  for (let i = 0; i < size; i++) {
+    if (options.skip?.(i)) continue;
+    if (f32 && !Number.isFinite(f32[i])) {
+      if (sameKind(ours[i]!, f32[i]!)) continue;
+      return failed("f64", `element ${i} is ${ours[i]}, JAX's f32 is ${f32[i]}`);
+    }
+    judged.push(i);
+  }
+  const reference = (f64 ?? f32) as ArrayLike<number>;
+  const apart = (a: ArrayLike<number>, b: ArrayLike<number>) => relative(a, b, judged);
+  if (judged.length === 0) {
+    return { ...NOTHING, rule: "f64", pass: true, note: "no element is judged" };
+  }
+  const own = !f64 ? null : f32 ? apart(f32, f64) : expected.rel;
+  const near = f32 && { e32: apart(ours, f32), maxUlp: worstUlp(ours, f32, judged) };
+  if (near && (!f64 || matchF32(own, options))) return matched(near, own, isZero(f32, judged));
+  return rated("f64", apart(ours, reference), own, size, near, isZero(reference, judged));
+}
+
+/** A summary of an array: every k-th value, and the norms of the whole. */
+export interface Summary {
+  readonly k: number;
+  readonly f32: (Norms & { readonly samples: ArrayLike<number> }) | null;
+  readonly f64: (Norms & { readonly samples: ArrayLike<number> }) | null;
+  /** JAX's error over the whole array, used where the f32 figures are absent. */
+  readonly rel: number | null;
+}
+
+/** Judges a whole array of ours by a summary of JAX's: norm, sum and samples together. */
+export function judgeSummary(
+  ours: ArrayLike<number>,
+  { k, f32, f64, rel }: Summary,
+  options: JudgeOptions = {},
+): Judgement {
+  const reference = f64 ?? f32;
+  if (!reference) return failed("samples", "the file has neither f32 nor f64 figures");
+  const n = reference.samples.length;
+  if (n === 0 || (n - 1) * k >= ours.length || (f32 && f32.samples.length !== n)) {
+    return failed("samples", `${n} samples at every ${k} of ${ours.length} elements`);
+  }
+  const mine = summarise(ours, k, n);
+  const all = Array.from({ length: n }, (_, i) => i);
+  if (f32) {
+    const wrong = (["l2", "sum"] as const).find(
+      (key) => !Number.isFinite(f32[key]) && !sameKind(mine[key], f32[key]),
+    );
+    if (wrong) return failed("samples", `${wrong} is ${mine[wrong]}, JAX's f32 is ${f32[wrong]}`);
+    const kind = all.find(
+      (i) => !Number.isFinite(f32.samples[i]) && !sameKind(mine.samples[i]!, f32.samples[i]!),
+    );
+    if (kind !== undefined) {
+      return failed(
+        "samples",
+        `sample ${kind} is ${mine.samples[kind]}, JAX's f32 is ${f32.samples[kind]}`,
+      );
+    }
+  }
+  const judged = all.filter((i) => !f32 || Number.isFinite(f32.samples[i]));
+  const apart = (a: Figures, b: Figures) => summaryError(a, b, ours.length, judged, f32 ?? b);
+  const own = !f64 ? null : f32 ? apart(f32, f64) : rel;
+  const near = f32 && {
+    e32: apart(mine, f32),
+    maxUlp: worstUlp(mine.samples, f32.samples, judged),
+  };
+  if (near && (!f64 || matchF32(own, options))) return matched(near, own, f32.l2 === 0);
+  return rated("samples", apart(mine, reference), own, ours.length, near, reference.l2 === 0);
+}
+
+type Figures = Norms & { readonly samples: ArrayLike<number> };
+
+/** The largest of the three relative differences; those whose f32 figure is not finite were compared by kind. */
+function summaryError(
+  a: Figures,
+  b: Figures,
+  size: number,
+  judged: readonly number[],
+  kinds: Norms,
+) {
+  const difference = Math.sqrt(sumOf(judged, (i) => (a.samples[i]! - b.samples[i]!) ** 2));
+  if (!Number.isFinite(kinds.l2)) {
+    const norm = Math.sqrt(sumOf(judged, (i) => b.samples[i]! ** 2));
+    return quotient(difference, norm);
+  }
+  if (b.l2 === 0) return quotient(Math.max(difference, a.l2), 0);
+  const terms = [
+    Math.sqrt(size / b.samples.length) * difference,
+    Math.abs(a.l2 - b.l2),
+    Number.isFinite(kinds.sum) ? Math.abs(a.sum - b.sum) / Math.sqrt(size) : 0,
+  ];
+  return Math.max(...terms) / b.l2; // Math.max gives NaN if a term is
+}
+
+function summarise(values: ArrayLike<number>, k: number, n: number): Figures {
+  let squares = 0;
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    squares += values[i]! * values[i]!;
+    sum += values[i]!;
+  }
+  return {
+    l2: Math.sqrt(squares),
+    sum,
+    samples: Array.from({ length: n }, (_, i) => values[i * k]!),
+  };
+}
+
+/** How far `actual` is from `expected`: an array, or one output of a case (against f64 where it has it). */
+export function compare(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number> | Pick<Expected, "f32" | "f64" | "int" | "k">,
+): Errors {
+  const theirs = "length" in expected ? expected : (expected.f64 ?? expected.f32 ?? expected.int);
+  const k = "length" in expected ? 1 : expected.k;
+  const elements = theirs?.length ?? 0;
+  if (!theirs || Math.ceil(actual.length / k) !== elements) {
+    const nan = Number.NaN;
+    return { maxUlp: nan, relL2: nan, maxAbs: nan, kindMismatches: elements, elements };
+  }
+  const ours = k === 1 ? actual : Array.from({ length: elements }, (_, i) => actual[i * k]!);
+  const numbers = theirs as ArrayLike<number>;
+  const finite: number[] = [];
+  let kindMismatches = 0;
+  let maxAbs = 0;
+  for (let i = 0; i < elements; i++) {
+    const [a, b] = [ours[i]!, Number(numbers[i])];
+    if (Number.isFinite(a) && Number.isFinite(b)) {
+      finite.push(i);
+      maxAbs = Math.max(maxAbs, Math.abs(a - b));
+    } else if (!sameKind(a, b)) kindMismatches++;
+  }
+  const relL2 = relative(ours, numbers, finite);
+  return { maxUlp: worstUlp(ours, numbers, finite), relL2, maxAbs, kindMismatches, elements };
+}
+
+/** How far ours is from JAX's f32 values. */
+type Near = { readonly e32: number; readonly maxUlp: number };
+
+function rated(
+  rule: Rule,
+  e: number,
+  own: number | null,
+  size: number,
+  near: Near | null,
+  zero: boolean,
+): Judgement {
+  const row = { ...NOTHING, ...near, rule, e, own };
+  if (zero) {
+    const note = e === 0 ? "" : "the reference is exactly 0";
+    return { ...row, pass: e === 0, ratio: e === 0 ? 0 : Number.POSITIVE_INFINITY, note };
+  }
+  if (own === null || !Number.isFinite(own)) {
+    return { ...row, pass: false, note: `JAX's own error is ${own}` };
+  }
+  const ratio = e / Math.max(own, floorOf(size));
+  const note = Number.isNaN(e) ? "ours is NaN where a number is expected" : "";
+  return { ...row, pass: ratio <= MAX_RATIO, ratio, note };
+}
+
+function matched(near: Near, own: number | null, zero: boolean): Judgement {
+  const pass = zero ? near.e32 === 0 : near.e32 <= F32_ONLY;
+  return { ...NOTHING, ...near, rule: "f32", pass, e: near.e32, own, note: "" };
+}
+
+const matchF32 = (own: number | null, { byDesign = false }: JudgeOptions) =>
+  byDesign && own !== null && !(own <= BY_DESIGN);
+
+export function failed(rule: Rule, note: string): Judgement {
+  return { ...NOTHING, rule, pass: false, e: Number.NaN, note };
+}
+
+const NOTHING = { e: 0, own: null, ratio: null, e32: null, maxUlp: null };
+
+/** |a - b| / |b| over some elements. */
+function relative(a: ArrayLike<number>, b: ArrayLike<number>, at: readonly number[]): number {
+  const difference = Math.sqrt(sumOf(at, (i) => (a[i]! - Number(b[i])) ** 2));
+  const norm = Math.sqrt(sumOf(at, (i) => Number(b[i]) ** 2));
+  return quotient(difference, norm);
+}
+
+const quotient = (a: number, b: number) => (b !== 0 ? a / b : a === 0 ? 0 : a / 0);
+
+function sumOf(at: readonly number[], term: (index: number) => number): number {
+  let sum = 0;
+  for (const i of at) sum += term(i);
+  return sum;
+}
+
+const isZero = (values: ArrayLike<number>, at: readonly number[]) =>
+  at.every((i) => values[i] === 0);
+
+const sameKind = (a: number, b: number) => Object.is(a, b) || (Number.isNaN(a) && Number.isNaN(b));
+
+function worstUlp(a: ArrayLike<number>, b: ArrayLike<number>, at: readonly number[]): number {
+  let worst = 0;
+  for (const i of at) worst = Math.max(worst, ulpDistance(a[i]!, Number(b[i])));
+  return worst;
+}
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/** Steps between two numbers on the line of f32 values; NaN if one is NaN. */
+export function ulpDistance(a: number, b: number): number {
+  return Math.abs(place(a) - place(b));
+}
+
+function place(x: number): number {
+  if (Number.isNaN(x)) return Number.NaN;
+  bits.setFloat32(0, x);
+  const word = bits.getUint32(0);
+  return word < 0x80000000 ? word : 0x80000000 - word;
+}
