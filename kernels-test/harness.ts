@@ -146,7 +146,7 @@ async function judge(gpu: Gpu, spec: OpCaseSpec): Promise<void> {
 /** The bytes behind a tensor, up to its buffer's end, hold what the poisoned pool put there. */
 export async function guarded(what: string, t: Tensor): Promise<void> {
   const words = await readStorage(t);
-  const behind = words.subarray(t.offset / 4 + t.size);
+  const behind = words.subarray(t.byteOffset / 4 + t.size);
   const at = behind.findIndex((w) => w !== 0x7fc00000);
   if (at >= 0)
     fail(`${what}: word ${at} behind its ${t.size} elements`, "untouched poison", behind[at]);
