@@ -1,0 +1,80 @@
+// shaders/scaleChannels.wgsl: y = x * scale * gate(h): the end of a squeeze-and-excite block.
+// x, y, dy, dx: images x rows x cols, a row being a pixel, cols its channels counted in F (vec4f where 4 divides them,
+// else f32); h, dh: images x cols. A workgroup takes CX neighbouring columns of one image; its thread (cx, sy) walks the
+// rows sy, sy + SY, ... of its span. backward spans the whole image, since dh is a sum over its rows.
+struct Params { rows: u32, cols: u32, span: u32, spans: u32, blocks: u32, groups: u32, scale: f32 }
+@group(0) @binding(0) var<storage, read> x: array<F>;
+@group(0) @binding(1) var<storage, read> h: array<F>;
+@group(0) @binding(2) var<storage, read_write> y: array<F>;
+@group(0) @binding(2) var<storage, read> dy: array<F>;
+@group(0) @binding(3) var<storage, read_write> dx: array<F>;
+@group(0) @binding(4) var<storage, read_write> dh: array<F>;
+@group(0) @binding(5) var<uniform> p: Params;
+
+alias F = vec4f;
+const SIGMOID: bool = true; // else the gate is h itself
+const CX: u32 = 8u;
+const SY: u32 = 8u;
+const RUN: u32 = 16u * SY; // rows are added in runs of 16 a thread, then the runs
+
+var<workgroup> part: array<F, CX * SY>;
+
+// An image, a span of its rows, a column: where this thread works.
+struct Place { image: u32, col: u32, first: u32, last: u32, inside: bool, real: bool }
+fn placeOf(group: u32, lid: u32) -> Place {
+  let block = group % p.blocks;
+  let span = group / p.blocks % p.spans;
+  let col = block * CX + lid % CX;
+  let first = span * p.span + lid / CX;
+  let last = min(span * p.span + p.span, p.rows);
+  return Place(group / p.blocks / p.spans, min(col, p.cols - 1u), first, last, col < p.cols, group < p.groups);
+}
+
+@compute @workgroup_size(CX * SY)
+fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let at = placeOf(wid.y * nwg.x + wid.x, lid);
+  if (!(at.inside && at.real)) { return; }
+  var g = h[at.image * p.cols + at.col];
+  if (SIGMOID) {
+    let e = exp(-abs(g));
+    g = select(e, F(1.0), g >= F()) / (1.0 + e);
+  }
+  g *= p.scale;
+  let base = at.image * p.rows * p.cols + at.col;
+  for (var r = at.first; r < at.last; r += SY) { y[base + r * p.cols] = x[base + r * p.cols] * g; }
+}
+
+@compute @workgroup_size(CX * SY)
+fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let group = wid.y * nwg.x + wid.x;
+  if (group >= p.groups) { return; }
+  let at = placeOf(group, lid);
+  var g = h[at.image * p.cols + at.col];
+  var slope = F(1.0);
+  if (SIGMOID) {
+    let e = exp(-abs(g));
+    let inv = 1.0 / (1.0 + e);
+    g = select(e, F(1.0), g >= F()) * inv;
+    slope = e * inv * inv;
+  }
+  g *= p.scale;
+  let base = at.image * p.rows * p.cols + at.col;
+  var s = F();
+  for (var a = at.first; a < at.last; a += RUN) {
+    var t = F();
+    for (var r = a; r < min(a + RUN, at.last); r += SY) {
+      let i = base + r * p.cols;
+      let d = dy[i];
+      t += d * x[i];
+      if (at.inside) { dx[i] = d * g; }
+    }
+    s += t;
+  }
+  part[lid] = s;
+  workgroupBarrier();
+  if (lid < CX && at.inside) {
+    s = F();
+    for (var i = lid; i < CX * SY; i += CX) { s += part[i]; }
+    dh[at.image * p.cols + at.col] = p.scale * slope * s;
+  }
+}

@@ -1,0 +1,107 @@
+// shaders/standardize.wgsl: scaled weight standardization, y = (w - mean) * rsqrt(max(sum((w - mean)^2), eps)) * gain.
+// w, y, dy, dw: rows x cols, cols counted in F (vec4f where 4 divides them, else f32); gain, dgain: cols. A workgroup
+// takes CX neighbouring columns; its thread (cx, sy) walks rows sy, sy + SY, ... of one, and the SY parts meet in
+// workgroup memory, in a fixed order. The sum of squares is var * fan_in: the variance is the biased one.
+struct Params { rows: u32, cols: u32, eps: f32 }
+@group(0) @binding(0) var<storage, read> w: array<F>;
+@group(0) @binding(1) var<storage, read> gain: array<F>;
+@group(0) @binding(2) var<storage, read_write> y: array<F>;
+@group(0) @binding(2) var<storage, read> dy: array<F>;
+@group(0) @binding(3) var<storage, read_write> dw: array<F>;
+@group(0) @binding(4) var<storage, read_write> dgain: array<F>;
+@group(0) @binding(5) var<uniform> p: Params;
+
+alias F = vec4f;
+const GAIN: bool = true; // else `gain` is bound to something, and not looked at
+const CX: u32 = 8u;
+const SY: u32 = 8u;
+const RUN: u32 = 16u * SY; // rows are added in runs of 16 a thread, then the runs: long columns keep their digits
+
+var<workgroup> part: array<F, CX * SY>;
+fn total(value: F, lid: u32) -> F {
+  part[lid] = value;
+  workgroupBarrier();
+  var s = F();
+  for (var i = lid % CX; i < CX * SY; i += CX) { s += part[i]; }
+  workgroupBarrier();
+  return s;
+}
+
+@compute @workgroup_size(CX * SY)
+fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let col = wid.x * CX + lid % CX;
+  let at = min(col, p.cols - 1u);
+  let first = lid / CX;
+  var s = F();
+  for (var a = first; a < p.rows; a += RUN) {
+    var t = F();
+    for (var r = a; r < min(a + RUN, p.rows); r += SY) { t += w[r * p.cols + at]; }
+    s += t;
+  }
+  let mean = total(s, lid) / f32(p.rows);
+  s = F();
+  for (var a = first; a < p.rows; a += RUN) {
+    var t = F();
+    for (var r = a; r < min(a + RUN, p.rows); r += SY) {
+      let d = w[r * p.cols + at] - mean;
+      t += d * d;
+    }
+    s += t;
+  }
+  var scale = inverseSqrt(max(total(s, lid), F(p.eps)));
+  if (GAIN) { scale *= gain[at]; }
+  if (col < p.cols) {
+    for (var r = first; r < p.rows; r += SY) { y[r * p.cols + col] = (w[r * p.cols + col] - mean) * scale; }
+  }
+}
+
+// With d = w - mean, v = sum(d^2), inv = rsqrt(max(v, eps)), t = sum(dy * d):
+// dgain = t * inv, dw = gain * inv * (dy - mean(dy) - [v > eps] * d * t * inv^2), half of the last term at v = eps.
+@compute @workgroup_size(CX * SY)
+fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let col = wid.x * CX + lid % CX;
+  let at = min(col, p.cols - 1u);
+  let first = lid / CX;
+  var s = F();
+  var sdy = F();
+  for (var a = first; a < p.rows; a += RUN) {
+    var t = F();
+    var tdy = F();
+    for (var r = a; r < min(a + RUN, p.rows); r += SY) {
+      t += w[r * p.cols + at];
+      tdy += dy[r * p.cols + at];
+    }
+    s += t;
+    sdy += tdy;
+  }
+  let mean = total(s, lid) / f32(p.rows);
+  let meanDy = total(sdy, lid) / f32(p.rows);
+  s = F();
+  sdy = F();
+  for (var a = first; a < p.rows; a += RUN) {
+    var t = F();
+    var tdy = F();
+    for (var r = a; r < min(a + RUN, p.rows); r += SY) {
+      let d = w[r * p.cols + at] - mean;
+      t += d * d;
+      tdy += dy[r * p.cols + at] * d;
+    }
+    s += t;
+    sdy += tdy;
+  }
+  let eps = F(p.eps);
+  let v = total(s, lid);
+  let t = total(sdy, lid);
+  let inv = inverseSqrt(max(v, eps));
+  let share = select(select(F(), F(1.0), v > eps), F(0.5), v == eps); // as jnp.maximum shares its gradient
+  let pull = share * t * inv * inv;
+  var scale = inv;
+  if (GAIN) { scale *= gain[at]; }
+  if (col < p.cols) {
+    for (var r = first; r < p.rows; r += SY) {
+      let i = r * p.cols + col;
+      dw[i] = scale * ((dy[i] - meanDy) - (w[i] - mean) * pull);
+    }
+    if (first == 0u) { dgain[col] = t * inv; }
+  }
+}

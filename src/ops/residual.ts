@@ -1,0 +1,55 @@
+// The join of a residual branch and its shortcut, with the branch's gain.
+import row from "../../shaders/lib/row.wgsl";
+import source from "../../shaders/residual.wgsl";
+import { defineOp } from "../core/op.ts";
+import { ShapeError } from "../errors.ts";
+import { defineKernel } from "../gpu/kernel.ts";
+import { loopThreads } from "./threads.ts";
+
+const kernel = (entry: string, GAIN: boolean) =>
+  defineKernel(source, { entry, knobs: { GAIN }, uses: [row] });
+const forwards = /* @__PURE__ */ (() => [kernel("forward", false), kernel("forward", true)])();
+const backwards = /* @__PURE__ */ (() => [kernel("backward", false), kernel("backward", true)])();
+const backwardGain = /* @__PURE__ */ kernel("backwardGain", true);
+const sumParts = /* @__PURE__ */ kernel("sumParts", true);
+
+/**
+ * `x * alpha * gain + shortcut`: the end of a residual block (`nfnet.py: NFBlock.__call__`, gain its SkipInit scalar).
+ *
+ * x and shortcut of one shape, gain of one element. The gradient of the shortcut is `dy` itself.
+ *
+ * @throws ShapeError
+ */
+export const residual = /* @__PURE__ */ defineOp({
+  name: "residual",
+  inputs: ["x", "shortcut", "gain?"],
+  saves: ["x", "gain"],
+  passes: ["shortcut"],
+  shape: ({ x, shortcut, gain }, _: { alpha?: number }) => {
+    const same = x.shape.length === shortcut.shape.length;
+    if (!same || x.shape.some((d, i) => d !== shortcut.shape[i]))
+      throw new ShapeError(`residual: x is [${x.shape}], shortcut [${shortcut.shape}]`);
+    for (const t of [x, shortcut, gain])
+      if (t && t.dtype !== "f32")
+        throw new ShapeError(`residual: a ${t.dtype} input, expected f32`);
+    if (gain && gain.size !== 1)
+      throw new ShapeError(`residual: gain [${gain.shape}] expects one element`);
+    return x.shape;
+  },
+  forward: (run, { x, shortcut, gain, y }, { alpha = 1 }) => {
+    const tensors = { x, shortcut, gain: gain ?? x, y };
+    const threads = loopThreads(run, Math.ceil(x.size / 4));
+    run(forwards[gain ? 1 : 0]!, tensors, { n: x.size, alpha }, [threads]);
+  },
+  backward: (run, { x, gain, dy, dx, dgain }, { alpha = 1 }) => {
+    const params = { n: x.size, alpha };
+    const threads = loopThreads(run, Math.ceil(x.size / 4));
+    if (gain && dgain) {
+      const groups = Math.ceil(threads / backwardGain.workgroup[0]);
+      const parts = run.scratch([groups]);
+      const tensors = { x, dy, gain, dx: dx ?? run.scratch(x.shape), parts };
+      run(backwardGain, tensors, params, [threads]);
+      run(sumParts, { partsDone: parts, dgain }, { n: groups, alpha }, [sumParts.workgroup[0]]);
+    } else if (dx) run(backwards[gain ? 1 : 0]!, { dy, gain: gain ?? dy, dx }, params, [threads]);
+  },
+});

@@ -1,0 +1,87 @@
+// Each channel of each image by its own factor: the end of a squeeze-and-excite block. Not the block's linear layers.
+import source from "../../shaders/scaleChannels.wgsl";
+import type { Run } from "../core/dispatch.ts";
+import { defineOp } from "../core/op.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { ShapeError } from "../errors.ts";
+import { defineKernel } from "../gpu/kernel.ts";
+
+const COLUMNS = 8; // a workgroup's: CX of the kernel
+const variants = (F: string, gate: boolean, slices: number) => {
+  const knobs = { F, SIGMOID: gate, CX: COLUMNS, SY: slices };
+  return {
+    forward: defineKernel(source, { entry: "forward", knobs: { ...knobs, SY: 8 } }),
+    backward: defineKernel(source, { entry: "backward", knobs }),
+  };
+};
+const byGate = (F: string, slices: number) => ({
+  sigmoid: variants(F, true, slices),
+  none: variants(F, false, slices),
+});
+const kernels = /* @__PURE__ */ (() => ({
+  software: { vec4: byGate("vec4f", 8), scalar: byGate("f32", 8) },
+  hardware: { vec4: byGate("vec4f", 32), scalar: byGate("f32", 32) },
+}))();
+
+export interface ScaleChannelsAttrs {
+  /** A constant factor; 2 in the reference's blocks. */
+  readonly scale?: number;
+  /** What h goes through. */
+  readonly gate?: "sigmoid" | "none";
+}
+
+/** Blocks of columns of all images, and spans of rows: enough workgroups to fill the adapter. */
+function plan(run: Run, x: Tensor, gate: "sigmoid" | "none") {
+  const [images, channels] = [x.shape[0]!, x.shape.at(-1)!];
+  const wide = channels % 4 === 0;
+  const cols = wide ? channels / 4 : channels;
+  const rows = x.size / images / channels;
+  const blocks = Math.ceil(cols / COLUMNS);
+  const wanted = run.adapter.kind === "software" ? 16 : 1024;
+  const most = Math.ceil(rows / 32); // 4 rows a thread at least
+  const span = Math.ceil(rows / Math.min(most, Math.ceil(wanted / (images * blocks))));
+  const kernel = kernels[run.adapter.kind][wide ? "vec4" : "scalar"][gate];
+  return { kernel, groups: images * blocks, params: { rows, cols, blocks }, span };
+}
+
+/**
+ * `x * scale * gate(h)`, h one number for each image and channel (`nfnet.py: NFBlock.__call__`, after SqueezeExcite).
+ *
+ * x `[n, ..., c]`, h `[n, c]`; the result is like x.
+ *
+ * @throws ShapeError
+ */
+export const scaleChannels = /* @__PURE__ */ defineOp({
+  name: "scaleChannels",
+  inputs: ["x", "h"],
+  shape: ({ x, h }, { gate = "sigmoid" }: ScaleChannelsAttrs) => {
+    if (x.dtype !== "f32" || h.dtype !== "f32")
+      throw new ShapeError(`scaleChannels: x is ${x.dtype}, h ${h.dtype}, expected f32`);
+    const [n, c] = [x.shape[0], x.shape.at(-1)];
+    if (x.shape.length < 2)
+      throw new ShapeError(`scaleChannels: x [${x.shape}] expects at least 2 dimensions`);
+    if (h.shape.length !== 2 || h.shape[0] !== n || h.shape[1] !== c)
+      throw new ShapeError(`scaleChannels: h is [${h.shape}], x [${x.shape}] expects [${n},${c}]`);
+    if (gate !== "sigmoid" && gate !== "none")
+      throw new ShapeError(`scaleChannels: gate '${gate}' is none of sigmoid, none`);
+    return x.shape;
+  },
+  forward: (run, { x, h, y }, { scale = 1, gate = "sigmoid" }) => {
+    const { kernel, groups, params, span } = plan(run, x, gate);
+    const spans = Math.ceil(params.rows / span);
+    const all = { ...params, scale, span, spans, groups: groups * spans };
+    run(kernel.forward, { x, h, y }, all, [groups * spans * kernel.forward.workgroup[0]]);
+  },
+  backward: (run, { x, h, dy, dx, dh }, { scale = 1, gate = "sigmoid" }) => {
+    const { kernel, groups, params } = plan(run, x, gate);
+    const tensors = {
+      x,
+      h,
+      dy,
+      dx: dx ?? run.scratch(x.shape),
+      dh: dh ?? run.scratch(h.shape),
+    };
+    const all = { ...params, scale, span: params.rows, spans: 1, groups };
+    run(kernel.backward, tensors, all, [groups * kernel.backward.workgroup[0]]);
+  },
+});
