@@ -69,25 +69,26 @@ function match(gpu: Gpu, to: readonly Leaf[], from: unknown): Source[] {
 }
 
 function write(gpu: Gpu, to: Tensor, source: Tensor | Host): void {
+  const { memory } = gpu.internals;
   if (!(source instanceof Tensor)) {
-    if (gpu.current?.recording) {
+    if (memory.current?.recording) {
       throw new RecordError(
         "assign: host data inside a recorded function would be written at every replay; pass it as an argument",
       );
     }
-    gpu.upload(to, source.data);
+    memory.upload(to, source.data);
     return;
   }
   if (source.node)
     throw new RecordError("assign: the value is being differentiated; assign its stopGradient");
   if (source.storage !== to.storage) {
-    gpu.copy(source, to);
+    memory.copy(source, to);
     return;
   }
-  const via = gpu.empty(source.shape, source.dtype, "assign"); // WebGPU copies nothing within one buffer
-  gpu.copy(source, via);
-  gpu.copy(via, to);
-  gpu.release(via.storage, "assign");
+  const via = memory.empty(source.shape, source.dtype, "assign"); // WebGPU copies nothing within one buffer
+  memory.copy(source, via);
+  memory.copy(via, to);
+  memory.release(via.storage, "assign");
 }
 
 /** See `Gpu.assign`. */

@@ -62,7 +62,7 @@ export function dispatch(
   params: Readonly<Record<string, number>>,
   threads: Threads,
 ): void {
-  const { recorder, device } = gpu.internals;
+  const { recorder, device, memory } = gpu.internals;
   device.check(kernel.label);
   const pipeline = recorder.pipelines.get(kernel, Object.keys(tensors));
   if (pipeline.failed) throw pipeline.failed;
@@ -91,7 +91,7 @@ export function dispatch(
       written.add(t.storage);
     }
     bound.push(t);
-    captured += gpu.captures(t.storage);
+    captured += memory.captures(t.storage);
     key += `|${t.storage.buf.id}:${t.byteOffset}:${bindingBytes(t)}`;
   }
   pipeline.bindings.forEach(({ name, kind }, i) => {

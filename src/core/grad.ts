@@ -3,7 +3,7 @@ import { ShapeError, TapeError } from "../errors.ts";
 import { type GivenArgs, isArray, isHost, toHost } from "./host.ts";
 import type { AnyOp, Value } from "./op.ts";
 import { Tape } from "./tape.ts";
-import { Scope, type Storage, sameShape, Tensor } from "./tensor.ts";
+import { type Scope, type Storage, sameShape, Tensor } from "./tensor.ts";
 import { leaves, map, type Tree } from "./tree.ts";
 import { isTensor, replace } from "./walk.ts";
 
@@ -40,9 +40,10 @@ function pullback<P, A extends readonly unknown[], Aux>(
         );
       }
     }
-    const outer = gpu.current;
-    const heir = outer ?? new Scope(name, gpu.pool, null, false);
-    const scope = new Scope(name, heir.source, outer, outer?.recording ?? false);
+    const { memory } = gpu.internals;
+    const outer = memory.current;
+    const heir = outer ?? memory.inner(name);
+    const scope = memory.inner(name);
     const tape = new Tape(gpu, scope);
 
     const run = (): ValueGrads<P, Aux> => {
@@ -60,9 +61,9 @@ function pullback<P, A extends readonly unknown[], Aux>(
       const ids = leaves(inside).map(({ tensor }) => tensor.node!.id);
       try {
         const byId = new Map(ids.map((id, i) => [id, slots[i]!]));
-        const reached = tape.backward(value.node!.id, dy ?? gpu.one(value.shape), byId);
+        const reached = tape.backward(value.node!.id, dy ?? memory.one(value.shape), byId);
         ids.forEach((id, i) => {
-          if (!reached.has(id)) gpu.clear(slots[i]!); // a parameter that nothing used
+          if (!reached.has(id)) memory.clear(slots[i]!); // a parameter that nothing used
         });
       } finally {
         for (const t of results) t.storage.readers--;
@@ -75,7 +76,7 @@ function pullback<P, A extends readonly unknown[], Aux>(
       };
     };
 
-    const result = gpu.scoped(
+    const result = memory.scoped(
       scope,
       () => {
         try {
@@ -87,7 +88,7 @@ function pullback<P, A extends readonly unknown[], Aux>(
       heir,
     );
     if (!outer) {
-      if (last) gpu.releaseAll(last, `the next call of this ${name}`);
+      if (last) memory.releaseAll(last, `the next call of this ${name}`);
       last = heir;
     }
     return result;
@@ -117,7 +118,7 @@ function gradientSlots(params: readonly Tensor[]): Tensor[] {
   return params.map((t) => {
     let storage = arenas.get(t.storage);
     if (!storage) {
-      storage = t.gpu.alloc(t.storage.bytes, "gradient");
+      storage = t.gpu.internals.memory.alloc(t.storage.bytes, "gradient");
       storage.readers++;
       arenas.set(t.storage, storage);
     }

@@ -65,6 +65,7 @@ function place(shapes: readonly Shape[], limit: number) {
 
 /** Fills the parameters of `spec`. See `Gpu.init`. */
 export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitOptions): Params<S> {
+  const { memory } = gpu.internals;
   const max = gpu.info.limits.maxStorageBufferBindingSize!;
   const { seed = 0, train = true, arenaBytes = max } = options;
   const found = collect(spec, isSpec);
@@ -84,7 +85,7 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
     found.map(({ leaf }) => leaf.shape),
     Math.min(arenaBytes, max),
   );
-  const storages = arenas.map(({ bytes, views }) => gpu.arena(bytes, views, "params"));
+  const storages = arenas.map(({ bytes, views }) => memory.arena(bytes, views, "params"));
   let waiting = 0;
   return replace(spec, isSpec, ({ shape, init: fill, draws = 0 }, i) => {
     for (let n = train ? draws : 0; n > 0; n--) keys.next();
@@ -96,10 +97,10 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
     }
     const { arena, offset } = places[i]!;
     const t = new Tensor(gpu, storages[arena]!, offset, shape, "f32");
-    gpu.upload(t, values);
+    memory.upload(t, values);
     waiting += values.byteLength;
     if (waiting > UPLOAD_BYTES) {
-      gpu.flushUploads();
+      memory.flushUploads();
       waiting = 0;
     }
     return t;

@@ -192,7 +192,8 @@ export function defineOp<
     for (const n of inputs)
       plain[n] = mapValue(values[n]!, (t) => (t.node ? t.view({ node: null }) : t));
     const { gpu } = tensorsOf(values[inputs.find((n) => tensorsOf(values[n]!).length > 0)!]!)[0]!;
-    gpu.internals.device.check(name);
+    const { device, memory } = gpu.internals;
+    device.check(name);
 
     const shapes = spec.shape(plain as Named<I>, attrs as A) as OutShape | Record<string, OutShape>;
     const made = outputs.map((output) => {
@@ -201,15 +202,15 @@ export function defineOp<
       ) as OutShape;
       const { shape, dtype } = "dtype" in s ? s : { shape: s, dtype: "f32" as const };
       checkShape(name, shape);
-      return gpu.empty(shape, dtype, name);
+      return memory.empty(shape, dtype, name);
     });
     outputs.forEach((output, i) => {
       plain[output] = values[output] = made[i]!;
     });
     try {
-      gpu.rule((run) => spec.forward(run, plain as Named<I> & Outs<O>, attrs as A));
+      memory.rule((run) => spec.forward(run, plain as Named<I> & Outs<O>, attrs as A));
     } catch (error) {
-      for (const t of made) gpu.release(t.storage, `a failed ${name}`);
+      for (const t of made) memory.release(t.storage, `a failed ${name}`);
       throw error;
     }
     tape?.add(op, values, attrs);

@@ -7,6 +7,7 @@ import type { Pipeline } from "../gpu/pipelines.ts";
 import type { Command, Upload } from "../gpu/recorder.ts";
 import type { Gpu } from "./gpu.ts";
 import { checkHost, dtypeOf, type GivenArgs, type Host, isArray, isHost, toHost } from "./host.ts";
+import { compare, type Recording } from "./recording.ts";
 import { type DType, type Lease, Scope, type Shape, type Storage, Tensor } from "./tensor.ts";
 import { leaves, map } from "./tree.ts";
 import { isTensor, replace } from "./walk.ts";
@@ -41,18 +42,6 @@ export interface RecordOptions {
   readonly check?: boolean;
 }
 
-/** One list of commands, for one set of argument shapes. */
-interface Recording {
-  readonly inputs: readonly Tensor[];
-  /** Uploads of host data inside the function: done once. */
-  readonly constants: readonly Upload[];
-  readonly commands: readonly Command[];
-  readonly result: unknown;
-  readonly externals: ReadonlySet<Storage>;
-  readonly scope: Scope;
-  checked: boolean;
-}
-
 type Given = Tensor | Host;
 const isGiven = (x: unknown): x is Tensor | Host | Float32Array<ArrayBuffer> | number =>
   isTensor(x) || isHost(x) || isArray(x) || typeof x === "number";
@@ -72,8 +61,8 @@ export function record<A extends readonly unknown[], R>(
   { name, replay = true, check = true }: RecordOptions,
 ): Recorded<A, R> {
   const label = name ?? (fn.name || "a recorded function");
-  const { recorder } = gpu.internals;
-  const pool = new PrivatePool(gpu.pool);
+  const { recorder, memory } = gpu.internals;
+  const pool = new PrivatePool(memory.pool);
   const recordings = new Map<string, Recording>();
   let lease: Lease | null = null;
   let last: Scope | null = null;
@@ -82,7 +71,8 @@ export function record<A extends readonly unknown[], R>(
   const bindInputs = (args: readonly unknown[], values: readonly Given[]) => {
     const inputs: Tensor[] = [];
     const bound = replace(args, isGiven, (_, i) => {
-      const t = gpu.input(typeOf(values[i]!), `argument ${i} of ${label}`);
+      const { shape, dtype } = typeOf(values[i]!);
+      const t = memory.empty(shape, dtype, `argument ${i} of ${label}`, "input");
       t.storage.readers = 1; // a tape inside must not give it back
       inputs.push(t);
       return t;
@@ -92,8 +82,8 @@ export function record<A extends readonly unknown[], R>(
   const load = (inputs: readonly Tensor[], values: readonly Given[]) => {
     inputs.forEach((t, i) => {
       const v = values[i]!;
-      if (v instanceof Tensor) gpu.copy(v, t);
-      else gpu.upload(t, v.data);
+      if (v instanceof Tensor) memory.copy(v, t);
+      else memory.upload(t, v.data);
     });
   };
 
@@ -103,14 +93,14 @@ export function record<A extends readonly unknown[], R>(
     values: readonly Given[],
     recording: boolean,
   ): Recording => {
-    const scope = new Scope(label, recording ? pool : gpu.pool, null, recording);
-    const outer = gpu.externals;
+    const scope = new Scope(label, recording ? pool : memory.pool, null, recording);
+    const outer = memory.externals;
     const externals = new Set<Storage>();
-    gpu.externals = externals;
+    memory.externals = externals;
     try {
       const { result: made, commands } = recorder.collect(() => {
         let inputs: readonly Tensor[] = [];
-        const result = gpu.scoped(
+        const result = memory.scoped(
           scope,
           () => {
             const given = bindInputs(args, values);
@@ -138,11 +128,11 @@ export function record<A extends readonly unknown[], R>(
         checked: !check,
       };
     } catch (error) {
-      gpu.releaseAll(scope, `a failed ${label}`);
+      memory.releaseAll(scope, `a failed ${label}`);
       if (recordings.size === 0) pool.close();
       throw error;
     } finally {
-      gpu.externals = outer;
+      memory.externals = outer;
     }
   };
 
@@ -162,9 +152,9 @@ export function record<A extends readonly unknown[], R>(
 
   const eager = (args: readonly unknown[], values: readonly Given[]): R => {
     // Not collected: reads inside the function must find what was computed before them.
-    const scope = new Scope(label, gpu.pool, null, false);
+    const scope = new Scope(label, memory.pool, null, false);
     try {
-      const result = gpu.scoped(
+      const result = memory.scoped(
         scope,
         () => {
           const { inputs, bound } = bindInputs(args, values);
@@ -179,12 +169,12 @@ export function record<A extends readonly unknown[], R>(
         if (tensor.storage.role === "input")
           throw new RecordError(`${label}: returns one of its arguments`);
       }
-      if (last) gpu.releaseAll(last, `the next call of ${label}`);
+      if (last) memory.releaseAll(last, `the next call of ${label}`);
       last = scope;
       recorder.flush();
       return lend(result);
     } catch (error) {
-      gpu.releaseAll(scope, `a failed ${label}`);
+      memory.releaseAll(scope, `a failed ${label}`);
       throw error;
     }
   };
@@ -217,7 +207,7 @@ export function record<A extends readonly unknown[], R>(
     );
 
   const call = (...args: unknown[]): R => {
-    const inside = leaves(args).some(({ tensor }) => tensor.node) || gpu.current?.recording;
+    const inside = leaves(args).some(({ tensor }) => tensor.node) || memory.current?.recording;
     if (inside) return fn(...(tensors(gpu, args) as A)); // part of a larger recording, or of a tape
     gpu.internals.device.check(label);
     const values = gather(args);
@@ -242,7 +232,7 @@ export function record<A extends readonly unknown[], R>(
       try {
         compare(label, known, made);
       } catch (error) {
-        gpu.releaseAll(made.scope, `a failed ${label}`);
+        memory.releaseAll(made.scope, `a failed ${label}`);
         throw error;
       }
       made.checked = true;
@@ -250,7 +240,7 @@ export function record<A extends readonly unknown[], R>(
     recordings.set(key, made);
     start(made, values);
     const result = lend(made.result);
-    if (known) gpu.releaseAll(known.scope, `the second call of ${label}`);
+    if (known) memory.releaseAll(known.scope, `the second call of ${label}`);
     return result;
   };
 
@@ -259,17 +249,18 @@ export function record<A extends readonly unknown[], R>(
       const values = gather(args);
       pool.rewind();
       const { commands, scope } = trace(args, values, true);
-      gpu.releaseAll(scope, `compile of ${label}`);
+      memory.releaseAll(scope, `compile of ${label}`);
       if (recordings.size === 0) pool.close();
       const found = new Set<Pipeline>();
       for (const c of commands) if (c.kind === "dispatch") found.add(c.pipeline);
       return { gpu, pipelines: [...found] };
     },
     dispose() {
-      for (const { scope } of recordings.values()) gpu.releaseAll(scope, `dispose() of ${label}`);
+      for (const { scope } of recordings.values())
+        memory.releaseAll(scope, `dispose() of ${label}`);
       recordings.clear();
       pool.close();
-      if (last) gpu.releaseAll(last, `dispose() of ${label}`);
+      if (last) memory.releaseAll(last, `dispose() of ${label}`);
       last = null;
     },
   };
@@ -299,46 +290,3 @@ export async function compile(
   if (failed) throw failed;
   gpu.internals.device.check("compile");
 }
-
-const shown = (c: Command | undefined): string => {
-  if (!c) return "nothing";
-  if (c.kind === "dispatch") return `${c.label} ${c.params} grid ${c.grid}`;
-  return `${c.kind}${"bytes" in c ? ` of ${c.bytes} bytes` : ""}`;
-};
-
-/** @throws RecordError where two runs of one function asked for different things. */
-function compare(label: string, a: Recording, b: Recording): void {
-  const differs = (what: string) =>
-    new RecordError(`${label}: ${what}; what changes from call to call must be an argument`);
-  for (let i = 0; i < Math.max(a.commands.length, b.commands.length); i++) {
-    const [x, y] = [a.commands[i], b.commands[i]];
-    if (shown(x) !== shown(y)) {
-      throw differs(
-        `command ${i} was '${shown(x)}' in the first call and is '${shown(y)}' in the second`,
-      );
-    }
-    const captured = (c: Command) => ("captured" in c ? c.captured : "");
-    if (x && y && captured(x) !== captured(y)) {
-      throw differs(`command ${i}, '${shown(x)}', uses another captured tensor in the second call`);
-    }
-  }
-  if (a.constants.length !== b.constants.length) {
-    throw differs(
-      `it uploads host data ${a.constants.length} times in the first call, ${b.constants.length} in the second`,
-    );
-  }
-  a.constants.forEach((c, i) => {
-    const [x, y] = [words(c), words(b.constants[i]!)];
-    const at = x.findIndex((v, j) => v !== y[j]);
-    if (x.length === y.length && at < 0) return;
-    const f32 = (v: Uint32Array, j: number) => new Float32Array(v.buffer, 4 * j, 1)[0];
-    throw differs(
-      x.length === y.length
-        ? `host data ${i} differs at element ${at}: ${f32(x, at)} in the first call, ${f32(y, at)} in the second`
-        : `host data ${i} has ${x.length} values in the first call, ${y.length} in the second`,
-    );
-  });
-}
-
-const words = ({ data }: Upload): Uint32Array<ArrayBuffer> =>
-  new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4);

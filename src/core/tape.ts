@@ -4,6 +4,7 @@ import accumulateSource from "../../shaders/accumulate.wgsl";
 import { TapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "./gpu.ts";
+import type { Memory } from "./memory.ts";
 import { type AnyOp, mapValue, tensorsOf, type Value } from "./op.ts";
 import { Scope, type Storage, type Tensor } from "./tensor.ts";
 
@@ -23,12 +24,15 @@ export class Tape {
   #entries: Entry[] = [];
   #nextId = 0;
   #open = true;
+  readonly #memory: Memory;
 
   /** `scope` owns what the tape makes, and what it may give back early. */
   constructor(
     readonly gpu: Gpu,
     readonly scope: Scope,
-  ) {}
+  ) {
+    this.#memory = gpu.internals.memory;
+  }
 
   /** A tensor as a variable of this tape. */
   leaf(t: Tensor): Tensor {
@@ -71,7 +75,7 @@ export class Tape {
 
   /** One reader less; the last one gives the memory back if it is this tape's. */
   #drop(storage: Storage, by: string): void {
-    if (--storage.readers === 0 && storage.scope === this.scope) this.gpu.release(storage, by);
+    if (--storage.readers === 0 && storage.scope === this.scope) this.#memory.release(storage, by);
   }
 
   /**
@@ -109,7 +113,7 @@ export class Tape {
     const have = grads.get(id);
     if (!have) {
       const first = place ?? g;
-      if (place && place.storage !== g.storage) gpu.copy(g, place);
+      if (place && place.storage !== g.storage) this.#memory.copy(g, place);
       first.storage.readers++;
       grads.set(id, first);
       return;
@@ -123,8 +127,8 @@ export class Tape {
       add(have);
       return;
     }
-    const sum = gpu.empty(have.shape, "f32", "accumulate"); // `have` is somebody else's dy too
-    gpu.copy(have, sum);
+    const sum = this.#memory.empty(have.shape, "f32", "accumulate"); // `have` is somebody else's dy too
+    this.#memory.copy(have, sum);
     add(sum);
     this.#drop(have.storage, "the backward pass");
     sum.storage.readers++;
@@ -133,15 +137,18 @@ export class Tape {
 
   /** Runs one entry's rule and hands its gradients on. */
   #step(e: Entry, grads: Map<number, Tensor>, slots: ReadonlyMap<number, Tensor>): void {
-    const { gpu } = this;
     const { op, values, parents } = e;
     const dys = op.outputs.map((name, i) => {
       const id = e.ids[i]!;
       if (id < 0) return null;
       const dy = grads.get(id);
       if (dy) return dy;
-      const zero = gpu.empty((values[name] as Tensor).shape, "f32", `zero d${name} of ${op.name}`);
-      gpu.clear(zero); // an output that nobody used, beside one that somebody did
+      const zero = this.#memory.empty(
+        (values[name] as Tensor).shape,
+        "f32",
+        `zero d${name} of ${op.name}`,
+      );
+      this.#memory.clear(zero); // an output that nobody used, beside one that somebody did
       zero.storage.readers++;
       return zero;
     });
@@ -155,7 +162,7 @@ export class Tape {
         if (id < 0) return null;
         const place = grads.has(id) || taken.has(id) ? undefined : slots.get(id);
         taken.add(id);
-        return place ?? gpu.empty(tensors[i]!.shape, "f32", `d${name} of ${op.name}`);
+        return place ?? this.#memory.empty(tensors[i]!.shape, "f32", `d${name} of ${op.name}`);
       });
       if (made.some((t) => t)) wanted.set(name, made);
     }
@@ -190,7 +197,7 @@ export class Tape {
         const gs = wanted.get(name) ?? none;
         given[`d${name}`] = Array.isArray(value) ? gs : gs[0]!;
       }
-      this.gpu.rule((run) => op.backward!(run, given, attrs));
+      this.#memory.rule((run) => op.backward!(run, given, attrs));
     } else if (op.reference) this.#viaReference(e, dys[0]!, wanted);
     else
       throw new TapeError(`${op.name} has neither a backward nor a reference: it has no gradient`);
@@ -206,7 +213,7 @@ export class Tape {
       this.scope,
       this.scope.recording,
     );
-    gpu.scoped(
+    this.#memory.scoped(
       inner,
       () => {
         const tape = new Tape(gpu, inner);
@@ -226,7 +233,7 @@ export class Tape {
         try {
           const y = op.reference!(inputs, attrs);
           const reached = y.node ? tape.backward(y.node.id, dy, slots) : new Set<number>();
-          for (const [id, target] of slots) if (!reached.has(id)) gpu.clear(target);
+          for (const [id, target] of slots) if (!reached.has(id)) this.#memory.clear(target);
         } finally {
           tape.abandon();
         }

@@ -139,7 +139,7 @@ export class Tensor {
       throw new ReleasedError(
         "dispose(): a parameter lies in an arena; use tree.dispose on the whole tree",
       );
-    } else if (storage.readers === 0) this.gpu.release(storage, "dispose()");
+    } else if (storage.readers === 0) this.gpu.internals.memory.release(storage, "dispose()");
   }
 
   [Symbol.dispose](): void {

@@ -89,7 +89,7 @@ export function pack<T>(tree: T, like: unknown): T {
     throw new ShapeError(`tree.pack: nothing to match '${extra}'`);
   }
   if (fits) return tree;
-  const fresh = to.arenas.map((a) => a.gpu.empty(a.shape, a.dtype, "tree.pack"));
+  const fresh = to.arenas.map((a) => a.gpu.internals.memory.empty(a.shape, a.dtype, "tree.pack"));
   const packed = new Map(
     to.places.map(({ path, tensor, arena }) => {
       const view = new Tensor(
@@ -99,7 +99,7 @@ export function pack<T>(tree: T, like: unknown): T {
         tensor.shape,
         "f32",
       );
-      tensor.gpu.copy(from.get(path)!, view);
+      tensor.gpu.internals.memory.copy(from.get(path)!, view);
       return [path, view];
     }),
   );
@@ -125,7 +125,8 @@ export function dispose(tree: unknown): void {
     );
   }
   for (const { tensor } of all) {
-    if (tensor.storage.role === "arena") tensor.gpu.release(tensor.storage, "tree.dispose");
+    if (tensor.storage.role === "arena")
+      tensor.gpu.internals.memory.release(tensor.storage, "tree.dispose");
     else tensor.dispose();
   }
 }
