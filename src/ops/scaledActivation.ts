@@ -10,8 +10,8 @@ import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import { loopThreads } from "./threads.ts";
 
-const kernel = (entry: string, KIND = "IDENTITY") =>
-  defineKernel(source, { entry, knobs: { KIND }, uses: [exp, row] });
+const kernel = (entry: string, KIND = "IDENTITY", WG = 64) =>
+  defineKernel(source, { entry, knobs: { KIND, WG }, uses: [exp, row] });
 const both = (kind: string) => ({
   forward: kernel("forward", kind),
   backward: kernel("backward", kind),
@@ -37,8 +37,14 @@ const elementwise = /* @__PURE__ */ (() => ({
 }))();
 const gluForward = /* @__PURE__ */ kernel("gluForward");
 const gluBackward = /* @__PURE__ */ kernel("gluBackward");
-const logSoftmaxForward = /* @__PURE__ */ kernel("logSoftmaxForward");
-const logSoftmaxBackward = /* @__PURE__ */ kernel("logSoftmaxBackward");
+/** A workgroup a row: on a software adapter a small one, whose barriers are cheap. */
+const logSoftmax = /* @__PURE__ */ (() => {
+  const rows = (WG: number) => ({
+    forward: kernel("logSoftmaxForward", "IDENTITY", WG),
+    backward: kernel("logSoftmaxBackward", "IDENTITY", WG),
+  });
+  return { software: rows(8), hardware: rows(64) };
+})();
 
 /** The constants that make each function keep the variance of a unit normal: `base.py: nonlinearities`. */
 const gammas = {
@@ -80,8 +86,8 @@ function forward(run: Run, x: Tensor, y: Tensor, kind: Kind, factor: number): vo
   const params = { n: y.size, width, factor };
   if (kind === "glu") run(gluForward, { xs: x, ys: y }, params, [loopThreads(run, y.size)]);
   else if (kind === "log_softmax") {
-    const threads = (y.size / width) * logSoftmaxForward.workgroup[0];
-    run(logSoftmaxForward, { xs: x, ys: y }, params, [threads]);
+    const kernel = logSoftmax[run.adapter.kind].forward;
+    run(kernel, { xs: x, ys: y }, params, [(y.size / width) * kernel.workgroup[0]]);
   } else
     run(elementwise[kind].forward, { x, y }, params, [loopThreads(run, Math.ceil(y.size / 4))]);
 }
@@ -92,8 +98,8 @@ function backward(run: Run, x: Tensor, dy: Tensor, dx: Tensor, kind: Kind, facto
   const rows = { xs: x, dys: dy, dxs: dx };
   if (kind === "glu") run(gluBackward, rows, params, [loopThreads(run, dy.size)]);
   else if (kind === "log_softmax") {
-    const threads = (dy.size / width) * logSoftmaxBackward.workgroup[0];
-    run(logSoftmaxBackward, rows, params, [threads]);
+    const kernel = logSoftmax[run.adapter.kind].backward;
+    run(kernel, rows, params, [(dy.size / width) * kernel.workgroup[0]]);
   } else {
     const threads = loopThreads(run, Math.ceil(dy.size / 4));
     run(elementwise[kind].backward, { x, dy, dx }, params, [threads]);
