@@ -7,6 +7,7 @@ import source from "../../shaders/map.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { collapse, kernelOf, spread, stridedCall, stridesOf, type View } from "./strided.ts";
+import { loopThreads } from "./threads.ts";
 
 /** Numbers in place of tensors; which arguments they are says `numbers` (see lib/elementwise.wgsl). */
 export interface Numbers {
@@ -23,11 +24,6 @@ const scratchBits = new Uint32Array(scratch.buffer);
 function bitsOf(value: number): number {
   scratch[0] = value;
   return scratchBits[0]!;
-}
-
-/** Threads of a loop over n elements: workgroups are dear on software adapters, and few run at once. */
-function threadsFor(run: Run, n: number): number {
-  return Math.max(1, Math.min(n, run.adapter.kind === "software" ? 4096 : 1 << 19));
 }
 
 /** `y = f(inputs)` over `shape`, each view walked by its own strides. `y` may be a part of its tensor. */
@@ -51,7 +47,7 @@ export function mapViews(
     );
   if (!flat) {
     const { kernel, tensors, params, n } = stridedCall(walk, views, knobs, given);
-    run(kernel, tensors, params, [threadsFor(run, n)]);
+    run(kernel, tensors, params, [loopThreads(run, n)]);
     return;
   }
   const tensors: Record<string, Tensor> = { y: y.tensor };
@@ -66,7 +62,7 @@ export function mapViews(
   const uses = [width4, elementwise, exp];
   const kernel = kernelOf(source, `map${inputs.length}`, { ...knobs, ...steppers }, uses);
   const n = walk.dims[0]!;
-  run(kernel, tensors, { n, ...given }, [threadsFor(run, Math.ceil(n / 4))]);
+  run(kernel, tensors, { n, ...given }, [loopThreads(run, Math.ceil(n / 4))]);
 }
 
 /** A tensor, or a tensor read under another shape of as many elements. */
