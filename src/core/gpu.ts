@@ -132,6 +132,7 @@ export class Gpu {
       );
     }
     this.internals.device.check("read");
+    if (found.length === 0) return Promise.resolve(tree as HostTree<T>);
     const ranges = found.map((t) => ({
       buffer: t.storage.buf.gpu,
       offset: t.byteOffset,

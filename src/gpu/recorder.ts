@@ -171,10 +171,12 @@ export class Recorder {
       if (!c.pipeline.ready) compiling.add(c.pipeline.compiled);
     }
     if (compiling.size > 0) {
-      this.#pump = Promise.all(compiling).then(() => {
-        this.#pump = null;
-        this.flush();
-      });
+      this.#pump = Promise.all(compiling)
+        .then(() => {
+          this.#pump = null;
+          this.flush();
+        })
+        .catch((error: NfgradError) => this.device.report(error)); // a device lost meanwhile
       return;
     }
     const commands = this.#pending;
