@@ -1,7 +1,25 @@
 // The categories of goldens that this runner computes; a case of another one fails as not supported yet.
 import type { Category } from "../category.ts";
+import { activations } from "./activations.ts";
+import { curve } from "./curve.ts";
 import { fill } from "./fill.ts";
+import { groups } from "./groups.ts";
+import { modules } from "./modules.ts";
+import { nfblock } from "./nfblock.ts";
+import { nfnet } from "./nfnet.ts";
+import { optimCategory } from "./optim.ts";
+import { randomCategory } from "./random.ts";
+import { wsconv } from "./wsconv.ts";
 
 export const categories: Readonly<Record<string, Category>> = {
+  activations,
+  curve,
   fill,
+  groups,
+  modules,
+  nfblock,
+  nfnet,
+  optim: optimCategory,
+  random: randomCategory,
+  wsconv,
 };
