@@ -23,3 +23,7 @@ export * from "./errors.ts";
 export type { AdapterInfo } from "./gpu/device.ts";
 export { defineKernel, type Kernel, type KernelOptions, type KnobValue } from "./gpu/kernel.ts";
 export type { Counts } from "./gpu/recorder.ts";
+export * as io from "./io/index.ts";
+export * as nn from "./nn/index.ts";
+export * as ops from "./ops/index.ts";
+export * as optim from "./optim/index.ts";

@@ -1,0 +1,2 @@
+// What `io` exports.
+export { load, type Meta, openFile, save, writeCheckpoint } from "./checkpoint.ts";

@@ -1,0 +1,46 @@
+// What `ops` exports: one function an op, in files of their families.
+export { cast, equal, greater, less, where } from "./compare.ts";
+export { type Conv2dAttrs, conv2d, type Padding } from "./conv2d.ts";
+export {
+  abs,
+  add,
+  type ClipAttrs,
+  clip,
+  div,
+  exp,
+  log,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  pow,
+  rsqrt,
+  type Scalar,
+  sqrt,
+  square,
+  sub,
+} from "./elementwise.ts";
+export { broadcastTo, concat, flip, pad, reshape, slice, transpose } from "./rearrange.ts";
+export { max, mean, min, type ReduceAttrs, sum, variance } from "./reduce.ts";
+export { residual } from "./residual.ts";
+export { type ScaleChannelsAttrs, scaleChannels } from "./scaleChannels.ts";
+export {
+  type ActivationKind,
+  celu,
+  elu,
+  gelu,
+  glu,
+  leakyRelu,
+  logSigmoid,
+  relu,
+  relu6,
+  scaledActivation,
+  selu,
+  sigmoid,
+  silu,
+  softplus,
+  softSign,
+  tanh,
+} from "./scaledActivation.ts";
+export { logSoftmax, type SoftmaxAttrs, softmax } from "./softmax.ts";
+export { standardize } from "./standardize.ts";
