@@ -1,4 +1,5 @@
 // What `ops` exports: one function an op, in files of their families.
+export { argmax } from "./argmax.ts";
 export { cast, equal, greater, less, where } from "./compare.ts";
 export { type Conv2dAttrs, conv2d, type Padding } from "./conv2d.ts";
 export {
@@ -20,6 +21,7 @@ export {
   square,
   sub,
 } from "./elementwise.ts";
+export { oneHot } from "./oneHot.ts";
 export { broadcastTo, concat, flip, pad, reshape, slice, transpose } from "./rearrange.ts";
 export { max, mean, min, type ReduceAttrs, sum, variance } from "./reduce.ts";
 export { residual } from "./residual.ts";
@@ -44,3 +46,4 @@ export {
 } from "./scaledActivation.ts";
 export { logSoftmax, type SoftmaxAttrs, softmax } from "./softmax.ts";
 export { standardize } from "./standardize.ts";
+export { topK } from "./topK.ts";

@@ -72,11 +72,13 @@ export function kernelOf(
   entry: string,
   knobs: Readonly<Record<string, KnobValue>>,
   uses: readonly string[],
+  enables: readonly string[] = [],
 ): Kernel {
-  const key = `${source.slice(0, 40)}|${entry}|${uses.includes(width1)}|${JSON.stringify(knobs)}`;
+  const texts = [source, ...uses].map((text) => text.slice(0, text.indexOf("\n"))); // which name their files
+  const key = JSON.stringify([texts, entry, knobs, enables]);
   let kernel = made.get(key);
   if (!kernel) {
-    kernel = defineKernel(source, { entry, knobs, uses });
+    kernel = defineKernel(source, { entry, knobs, uses, enables });
     made.set(key, kernel);
   }
   return kernel;

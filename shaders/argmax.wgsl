@@ -1,0 +1,45 @@
+// shaders/argmax.wgsl: y[outer, cols] = the first row of the greatest x[outer, rows, cols]. LANES neighbouring threads
+// share one output, each with every LANES-th row. Needs lib/order.
+const WG: u32 = 64u;
+const LANES: u32 = 64u;
+
+struct Params {
+  outputs: u32, // outer * cols
+  rows: u32,
+  cols: u32,
+}
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+var<workgroup> best: array<vec2u, WG>; // order, row
+
+fn better(a: vec2u, b: vec2u) -> vec2u {
+  return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
+}
+
+@compute @workgroup_size(WG)
+fn argmax(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let lane = lid % LANES;
+  let i = (wid.y * nwg.x + wid.x) * (WG / LANES) + lid / LANES;
+  let live = i < p.outputs;
+  let base = i / p.cols * p.rows * p.cols + i % p.cols;
+  var mine = vec2u(0u, 0xffffffffu);
+  if (live) {
+    for (var r = lane; r < p.rows; r += LANES) {
+      mine = better(mine, vec2u(orderOf(x[base + r * p.cols]), r));
+    }
+  }
+  if (LANES > 1u) {
+    best[lid] = mine;
+    workgroupBarrier();
+    if (lane == 0u) {
+      for (var k = 1u; k < LANES; k++) { mine = better(mine, best[lid + k]); }
+    }
+  }
+  if (live && lane == 0u) { y[i] = mine.y; }
+}

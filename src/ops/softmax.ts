@@ -1,0 +1,87 @@
+// Softmax and its logarithm along one axis. The loss over logits is in crossEntropy.ts.
+import row from "../../shaders/lib/row.wgsl";
+import rowSubgroup from "../../shaders/lib/row_subgroup.wgsl";
+import width1 from "../../shaders/lib/width1.wgsl";
+import width4 from "../../shaders/lib/width4.wgsl";
+import source from "../../shaders/softmax.wgsl";
+import type { Run } from "../core/dispatch.ts";
+import { defineOp } from "../core/op.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { axisOf, wantDtype } from "./axes.ts";
+import { transposeInto } from "./rearrange.ts";
+import { kernelOf } from "./strided.ts";
+
+export interface SoftmaxAttrs {
+  readonly axis?: number;
+}
+
+/** Runs `entry` over the last axis of tensors, the last of which is written. */
+function rows(run: Run, entry: string, log: boolean, tensors: Record<string, Tensor>): void {
+  const [first] = Object.values(tensors) as [Tensor];
+  const n = first.shape.at(-1)!;
+  const wide = n % 4 === 0;
+  const { subgroups } = run.adapter;
+  // One subgroup a row where all subgroups have one size, else one workgroup.
+  const size = subgroups && subgroups.min === subgroups.max ? subgroups.min : 0;
+  const wg = size || 64;
+  const kernel = kernelOf(
+    source,
+    entry,
+    { WG: wg, LOG: log },
+    [wide ? width4 : width1, size ? rowSubgroup : row],
+    size ? ["subgroups"] : [],
+  );
+  const count = first.size / n;
+  run(kernel, tensors, { rows: count, n: wide ? n / 4 : n }, [wg * Math.min(count, 32_768)]);
+}
+
+/** The same over any axis: moved to the end and back. */
+function along(
+  run: Run,
+  entry: string,
+  log: boolean,
+  axis: number,
+  tensors: Record<string, Tensor>,
+): void {
+  const names = Object.keys(tensors);
+  const last = names.at(-1)!;
+  const { shape } = tensors[last]!;
+  if (axis === shape.length - 1) {
+    rows(run, entry, log, tensors);
+    return;
+  }
+  const perm = [...shape.keys()].filter((i) => i !== axis);
+  perm.push(axis);
+  const moved = Object.fromEntries(
+    names.map((name) => [name, run.scratch(perm.map((i) => shape[i]!))]),
+  );
+  for (const name of names)
+    if (name !== last) transposeInto(run, tensors[name]!, perm, moved[name]!);
+  rows(run, entry, log, moved);
+  transposeInto(
+    run,
+    moved[last]!,
+    perm.map((_, i) => perm.indexOf(i)),
+    tensors[last]!,
+  );
+}
+
+const softmaxOf = (name: string, log: boolean) =>
+  defineOp({
+    name,
+    inputs: ["x"],
+    saves: ["y"],
+    shape: ({ x }, { axis = -1 }: SoftmaxAttrs) => {
+      wantDtype(name, "x", x, "f32");
+      axisOf(name, axis, x);
+      return x.shape;
+    },
+    forward: (run, { x, y }, { axis = -1 }) =>
+      along(run, "forward", log, axisOf(name, axis, x), { x, y }),
+    backward: (run, { y, dy, dx }, { axis = -1 }) =>
+      along(run, "backward", log, axisOf(name, axis, y), { out: y, dy, dx }),
+  });
+/** `exp(x) / sum(exp(x))` along `axis`, stable for any finite x. */
+export const softmax = /* @__PURE__ */ softmaxOf("softmax", false);
+/** The logarithm of softmax: `x - log(sum(exp(x)))` along `axis`. */
+export const logSoftmax = /* @__PURE__ */ softmaxOf("logSoftmax", true);
