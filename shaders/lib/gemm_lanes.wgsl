@@ -1,0 +1,55 @@
+// shaders/lib/gemm_lanes.wgsl: the core of conv2d.wgsl for software adapters: no shared memory, no barriers.
+// A subgroup of LANES lanes (the adapter's only size: 4 or 8) makes ROWS * LANES rows x 4 * LANES columns of C; WX
+// subgroups lie side by side in a workgroup, WY below each other. Columns belong to lanes, one quad each. Rows are
+// passed round: lane r loads row r's quad of k (WEIGHT: 4 rows of one pixel), and every lane shuffles it out of there.
+// That is ROWS + 4 loads for ROWS * LANES * 16 multiply-adds.
+const T: u32 = LANES * WX * WY;
+const Q: u32 = LANES / 4u;
+const A_LOADS: u32 = ROWS;
+const B_LOADS: u32 = 4u;
+const C_ROWS: u32 = LANES * ROWS;
+const C_QUADS: u32 = 1u;
+const TILE_M: u32 = LANES * ROWS * WY;
+const TILE_N: u32 = 4u * LANES * WX;
+fn tileOf(workgroup: u32, l: u32) -> u32 { return workgroup; }
+fn below(l: u32) -> u32 { return l / (LANES * WX) * ROWS; }             // fragments of rows above this subgroup's
+fn aRow(i: u32, l: u32) -> u32 { return (below(l) + i) * LANES + l % LANES; }
+fn aQuad(l: u32) -> u32 { return 0u; }
+fn aPixel(i: u32, l: u32) -> u32 { return l % LANES / Q; }
+fn aRowQuad(i: u32, l: u32) -> u32 { return (below(l) + i) * Q + l % Q; }
+fn bDepth(i: u32, l: u32) -> u32 { return i; }
+fn bQuad(i: u32, l: u32) -> u32 { return l % (LANES * WX); }
+fn bColumn(i: u32, l: u32) -> u32 { return l % (LANES * WX) * 4u + i; }
+fn bDepthQuad(l: u32) -> u32 { return 0u; }
+fn cRow(i: u32, l: u32) -> u32 { return below(l) * LANES + i; }
+fn cQuad(j: u32, l: u32) -> u32 { return l % (LANES * WX); }
+fn put(l: u32) {}
+
+// Rows outside, k inside: an accumulator is touched once for 4 k.
+fn addRow(i: u32, r: u32, columns: array<vec4f, 4>) {
+  var sum = sums[i * LANES + r];
+  for (var k = 0u; k < 4u; k++) {
+    if (PASS == WEIGHT) { sum = fma(vec4f(subgroupShuffle(aShare[i][r % 4u], k * Q + r / 4u)), columns[k], sum); }
+    else { sum = fma(vec4f(subgroupShuffle(aShare[i][k], r)), columns[k], sum); }
+  }
+  sums[i * LANES + r] = sum;
+}
+fn addFragment(i: u32, columns: array<vec4f, 4>) {
+  for (var r = 0u; r < LANES; r += 4u) {
+    addRow(i, r, columns);
+    addRow(i, r + 1u, columns);
+    addRow(i, r + 2u, columns);
+    addRow(i, r + 3u, columns);
+  }
+}
+// Written out, not a loop: lavapipe's compiler gives up on unrolling this nest, and sums would stay in memory.
+fn multiply(l: u32) {
+  var columns = bShare;
+  if (PASS == DATA) {
+    for (var k = 0u; k < 4u; k++) { columns[k] = vec4f(bShare[0][k], bShare[1][k], bShare[2][k], bShare[3][k]); }
+  }
+  addFragment(0u, columns);
+  if (ROWS > 1u) { addFragment(1u, columns); }
+  if (ROWS > 2u) { addFragment(2u, columns); }
+  if (ROWS > 3u) { addFragment(3u, columns); }
+}

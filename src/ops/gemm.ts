@@ -1,0 +1,237 @@
+// Runs the three passes of shaders/conv2d.wgsl, and chooses how: which core, which tile, how many splits.
+// Knows adapters and sizes, not ops: conv2d.ts and matmul.ts say what a product means.
+import source from "../../shaders/conv2d.wgsl";
+import lanes from "../../shaders/lib/gemm_lanes.wgsl";
+import registers from "../../shaders/lib/gemm_registers.wgsl";
+import tile from "../../shaders/lib/gemm_tile.wgsl";
+import type { Run } from "../core/dispatch.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { defineKernel, type Kernel } from "../gpu/kernel.ts";
+import { sumRows } from "./reduce.ts";
+
+export type Pass = "forward" | "data" | "weight";
+export type Core = "lanes" | "tile" | "registers";
+type Pair = readonly [number, number];
+
+/** A convolution, or a product as a 1x1 convolution of `batch = w = 1`, `h = rows`. Sizes in elements. */
+export interface Geometry {
+  readonly batch: number;
+  readonly h: number;
+  readonly w: number;
+  readonly oh: number;
+  readonly ow: number;
+  readonly kernel: Pair;
+  readonly stride: Pair;
+  readonly dilation: Pair;
+  /** Padding above and to the left; the rest follows from the output's size. */
+  readonly pad: Pair;
+  /** Groups, or the products of a batch; channels are those of one. */
+  readonly slices: number;
+  readonly ci: number;
+  readonly co: number;
+  /** From one pixel (or row of w) to the next. */
+  readonly xPixel: number;
+  readonly yPixel: number;
+  readonly wRow: number;
+  /** From one slice to the next; 0 where all slices share an operand. */
+  readonly xSlice: number;
+  readonly ySlice: number;
+  readonly wSlice: number;
+}
+
+/** What the choice looks at, of an adapter. */
+export interface Adapter {
+  readonly kind: "software" | "hardware";
+  readonly subgroups: { readonly min: number; readonly max: number } | null;
+}
+
+/** The core's knobs; what they mean is said in each core's text. */
+export interface Variant {
+  readonly core: Core;
+  readonly lanes: number;
+  readonly wx: number;
+  readonly wy: number;
+  readonly rows: number;
+  readonly quads: number;
+  readonly depth: number;
+  readonly prefetch: boolean;
+  /** Parts that the weight pass cuts its pixels into. */
+  readonly splits: number;
+}
+
+let forced: Core | null = null;
+/** Runs `f` with all products on one core, where the adapter can run it; for tests. */
+export function withCore<R>(core: Core, f: () => R): R {
+  const before = forced;
+  forced = core;
+  try {
+    return f();
+  } finally {
+    forced = before;
+  }
+}
+
+/** Lanes of a subgroup if the lanes core can run: one size, 4 or 8. Else 0. */
+export function lanesOf({ subgroups }: Adapter): number {
+  if (!subgroups || subgroups.min !== subgroups.max) return 0;
+  return subgroups.min === 4 || subgroups.min === 8 ? subgroups.min : 0;
+}
+
+const up = (n: number, by: number): number => Math.ceil(n / by);
+const product = ([a, b]: Pair): number => a * b;
+
+/** Rows, columns and depth of one slice's product, and how many there are (DATA: one a stride class). */
+export function sizesOf(g: Geometry, pass: Pass) {
+  const taps = product(g.kernel);
+  const pixels = g.batch * g.oh * g.ow;
+  if (pass === "forward") return { m: pixels, n: g.co, k: taps * g.ci, parts: 1 };
+  if (pass === "weight") return { m: taps * up(g.ci, 4) * 4, n: g.co, k: pixels, parts: 1 };
+  const m = g.batch * up(g.h, g.stride[0]) * up(g.w, g.stride[1]);
+  return { m, n: g.ci, k: taps * g.co, parts: product(g.stride) };
+}
+
+const BASE = { lanes: 8, quads: 1, depth: 4, prefetch: false, splits: 1 } as const;
+/** The tiles for GPUs, largest first: rows x columns of C in a workgroup. */
+const TILES: readonly { readonly m: number; readonly n: number; readonly variant: Variant }[] = [
+  { m: 128, n: 128, variant: tileVariant(16, 16, 8, 2) },
+  { m: 64, n: 64, variant: tileVariant(16, 16, 4, 1) },
+  { m: 32, n: 32, variant: tileVariant(8, 8, 4, 1) },
+];
+function tileVariant(wx: number, wy: number, rows: number, quads: number): Variant {
+  return { ...BASE, core: "tile", wx, wy, rows, quads, depth: 16, prefetch: true };
+}
+const BUSY = 128; // workgroups that keep a GPU busy; below it smaller tiles are worth their loads
+
+/** Which core, tile and splits run a pass on an adapter. A pure function; a tuner's table would stand in its place. */
+export function choose(adapter: Adapter, g: Geometry, pass: Pass): Variant {
+  const { m, n, k, parts } = sizesOf(g, pass);
+  const size = lanesOf(adapter);
+  const usual = adapter.kind === "hardware" ? "tile" : size ? "lanes" : "registers";
+  const narrow = usual === "tile" ? n < 16 || k < 16 : g.slices > 1 && n <= size;
+  const core = forced ?? (narrow ? "registers" : usual);
+  if (core === "lanes") return lanesVariant(size, m, n);
+  const copies = g.slices * parts;
+  if (core === "registers") {
+    const rows = 4;
+    const threads = up(m, rows) * up(n, 4) * copies;
+    const splits = pass === "weight" ? splitsFor(threads, 2048, k, 64) : 1;
+    return { ...BASE, core, wx: 32, wy: 1, rows, splits };
+  }
+  const groups = (t: { m: number; n: number }) => up(m, t.m) * up(n, t.n) * copies;
+  const wide = TILES.filter((t) => t.n <= Math.max(32, up(n, 32) * 32));
+  if (pass === "weight") {
+    const t = wide.find((t) => m >= t.m) ?? wide.at(-1)!;
+    return { ...t.variant, splits: splitsFor(groups(t), 2 * BUSY, k, 128) };
+  }
+  return (wide.find((t) => groups(t) >= BUSY) ?? wide.at(-1)!).variant;
+}
+
+/** Splits that bring `have` to `want`, of at least `least` pixels each. */
+function splitsFor(have: number, want: number, pixels: number, least: number): number {
+  return Math.max(1, Math.min(64, up(want, have), Math.floor(pixels / least)));
+}
+
+function lanesVariant(size: number, m: number, n: number): Variant {
+  const across = up(n, 4 * size); // subgroups that the columns fill
+  const wx = [4, 3, 2, 1].find((w) => across % w === 0)!;
+  const down = up(m, size);
+  const rows = down >= 4 ? 4 : down >= 2 ? 2 : 1;
+  const wy = down >= 64 * rows ? Math.max(1, Math.floor(4 / wx)) : 1;
+  return { ...BASE, core: "lanes", lanes: size, wx, wy, rows };
+}
+
+const CORES = { lanes, tile, registers };
+const kernels = new Map<string, Kernel>();
+
+/** The kernel for a variant; made when first needed, the same object ever after. */
+function kernelOf(
+  entry: string,
+  core: Core,
+  knobs: Readonly<Record<string, number | boolean | string>>,
+) {
+  const key = `${core} ${entry} ${Object.values(knobs).join()}`;
+  let kernel = kernels.get(key);
+  if (!kernel) {
+    const enables = core === "lanes" ? ["subgroups"] : [];
+    kernel = defineKernel(source, { entry, knobs, uses: [CORES[core]], enables });
+    kernels.set(key, kernel);
+  }
+  return kernel;
+}
+
+/** All that a dispatch of a pass needs: the kernel, its Params, its threads. */
+export function plan(g: Geometry, pass: Pass, variant: Variant, bias: boolean, wSize: number) {
+  const { core, lanes: size, wx, wy, rows, quads, depth, prefetch, splits } = variant;
+  const { m, n, parts } = sizesOf(g, pass);
+  const x4 = [g.ci, g.xPixel, g.xSlice].every((v) => v % 4 === 0);
+  const y4 = [g.co, g.yPixel, g.wRow, g.ySlice, g.wSlice].every((v) => v % 4 === 0);
+  const [a4, c4] = pass === "data" ? [y4, x4] : [x4, y4];
+  const element = (whole: boolean) => (whole ? "vec4f" : "f32");
+  const tapQuads = up(pass === "data" ? g.co : g.ci, 4);
+  const knobs = {
+    PASS: { forward: 0, data: 1, weight: 2 }[pass],
+    AElement: element(a4),
+    BElement: element(y4),
+    X4: x4,
+    Y4: y4,
+    MASK_A: masked(g, pass, depth),
+    MASK_K: pass !== "weight" && tapQuads % (depth / 4) !== 0,
+    BIAS: bias,
+    ...{ LANES: size, WX: wx, WY: wy, ROWS: rows, QUADS: quads, DEPTH: depth, PREFETCH: prefetch },
+  };
+  const tileM = core === "lanes" ? size * rows * wy : core === "tile" ? wy * rows : rows;
+  const tileN = core === "lanes" ? 4 * size * wx : core === "tile" ? wx * quads * 4 : quads * 4;
+  const [columnTiles, rowTiles] = [up(n, tileN), up(m, tileM)];
+  const tiles = columnTiles * rowTiles * g.slices * (pass === "weight" ? splits : parts);
+  const hop = g.stride.map((s, i) => (pass === "data" ? s / gcd(s, g.dilation[i]!) : 1));
+  const step = g.dilation.map((d, i) => (pass === "data" ? (-hop[i]! * d) / g.stride[i]! : d));
+  const threads = core === "lanes" ? size * wx * wy : core === "tile" ? wx * wy : 1;
+  const params = {
+    ...{ batch: g.batch, h: g.h, w: g.w, oh: g.oh, ow: g.ow },
+    ...{ kernelH: g.kernel[0], kernelW: g.kernel[1], strideH: g.stride[0], strideW: g.stride[1] },
+    ...{ hopH: hop[0]!, hopW: hop[1]!, dilationH: g.dilation[0], dilationW: g.dilation[1] },
+    ...{ stepH: step[0]!, stepW: step[1]!, padTop: g.pad[0], padLeft: g.pad[1] },
+    ...{ ci: g.ci, co: g.co, slices: g.slices, splits },
+    ...{ xPixel: g.xPixel, yPixel: g.yPixel, wRow: g.wRow },
+    ...{ xSlice: g.xSlice, ySlice: g.ySlice, wSlice: g.wSlice },
+    ...{ wSize, columnTiles, rowTiles, tiles },
+  };
+  const kernel = kernelOf(c4 ? "quads" : "scalars", core, knobs);
+  return { kernel, params, threads: tiles * threads, output: c4 ? "c" : "cScalars" };
+}
+
+const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);
+
+/** Whether a load of A can fall outside of its image (or, in the weight pass, behind the last pixel). */
+function masked(g: Geometry, pass: Pass, depth: number): boolean {
+  const [size, out] = [
+    [g.h, g.w],
+    [g.oh, g.ow],
+  ] as const;
+  const reach = [0, 1].map((i) => (g.kernel[i]! - 1) * g.dilation[i]!);
+  if (pass === "data")
+    return [0, 1].some(
+      (i) => reach[i]! > 0 || g.pad[i]! > 0 || up(size[i]!, g.stride[i]!) > out[i]!,
+    );
+  const outside = [0, 1].some(
+    (i) => g.pad[i]! > 0 || (out[i]! - 1) * g.stride[i]! + reach[i]! >= size[i]!,
+  );
+  return outside || (pass === "weight" && (g.batch * g.oh * g.ow) % depth !== 0);
+}
+
+/** The tensors of a pass: forward x, w -> y; data dy, w -> dx; weight x, dy -> dw. */
+export interface Operands {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly bias?: Tensor | null;
+  readonly c: Tensor;
+}
+
+/** Runs one pass. Writes all of `c`. */
+export function gemm(run: Run, g: Geometry, pass: Pass, { a, b, bias = null, c }: Operands): void {
+  const variant = choose(run.adapter, g, pass);
+  const { kernel, params, threads, output } = plan(g, pass, variant, bias !== null, c.size);
+  const target = variant.splits > 1 ? run.scratch([variant.splits, c.size]) : c;
+  run(kernel, { a, b, bias: bias ?? b, [output]: target }, params, [threads]);
+  if (variant.splits > 1) sumRows(run, target, c);
+}
