@@ -1,0 +1,138 @@
+// Pooling over windows of an image. Not the global mean: that is `mean(x, { axis: [1, 2] })`.
+import source from "../../shaders/pool.wgsl";
+import type { Run } from "../core/dispatch.ts";
+import { defineOp } from "../core/op.ts";
+import type { Shape, Tensor } from "../core/tensor.ts";
+import { ShapeError } from "../errors.ts";
+import { defineKernel, type Kernel } from "../gpu/kernel.ts";
+
+const both = (entry: string) => ({
+  vec4: defineKernel(source, { entry, knobs: { F: "vec4f", U: "vec4u" } }),
+  scalar: defineKernel(source, { entry, knobs: { F: "f32", U: "u32" } }),
+});
+const avg = /* @__PURE__ */ both("avg");
+const avgBackward = /* @__PURE__ */ both("avgBackward");
+const max = /* @__PURE__ */ both("max_");
+const maxBackward = /* @__PURE__ */ both("maxBackward");
+
+export interface PoolAttrs {
+  /** Height and width of the window, or one number for both. */
+  readonly window?: number | readonly [number, number];
+  /** Default: the window. */
+  readonly stride?: number | readonly [number, number];
+  /** SAME is TensorFlow's: the odd line of padding goes to the bottom and the right. */
+  readonly padding?: "VALID" | "SAME";
+}
+
+interface Axis {
+  readonly window: number;
+  readonly stride: number;
+  readonly out: number;
+  readonly low: number;
+}
+interface Plan {
+  readonly h: Axis;
+  readonly w: Axis;
+}
+
+function pair(op: string, name: string, value: number | readonly [number, number]) {
+  const two = typeof value === "number" ? [value, value] : value;
+  if (two.length !== 2 || !two.every((v) => Number.isInteger(v) && v >= 1))
+    throw new ShapeError(`${op}: ${name} is [${two}], expected one or two whole numbers from 1`);
+  return two as readonly [number, number];
+}
+
+function plan(op: string, x: Tensor, attrs: PoolAttrs): Plan {
+  const { window = 2, stride = window, padding = "VALID" } = attrs;
+  if (x.dtype !== "f32") throw new ShapeError(`${op}: x is ${x.dtype}, expected f32`);
+  if (x.shape.length !== 4) throw new ShapeError(`${op}: x is [${x.shape}], expected [n, h, w, c]`);
+  if (padding !== "VALID" && padding !== "SAME")
+    throw new ShapeError(`${op}: padding '${padding}' is none of VALID, SAME`);
+  const [windows, strides] = [pair(op, "window", window), pair(op, "stride", stride)];
+  const axis = (i: 0 | 1): Axis => {
+    const [n, k, s] = [x.shape[i + 1]!, windows[i], strides[i]];
+    if (padding === "SAME") {
+      const out = Math.ceil(n / s);
+      return { window: k, stride: s, out, low: Math.max((out - 1) * s + k - n, 0) >> 1 };
+    }
+    if (k > n)
+      throw new ShapeError(`${op}: a window of ${windows.join(" x ")} in x [${x.shape}] (VALID)`);
+    return { window: k, stride: s, out: Math.floor((n - k) / s) + 1, low: 0 };
+  };
+  return { h: axis(0), w: axis(1) };
+}
+function shapeOf(op: string, x: Tensor, attrs: PoolAttrs): Shape {
+  const { h, w } = plan(op, x, attrs);
+  return [x.shape[0]!, h.out, w.out, x.shape[3]!];
+}
+
+/** One dispatch over the rows of `over`, which is like y or like dx. */
+function pool(
+  run: Run,
+  kernels: { readonly vec4: Kernel; readonly scalar: Kernel },
+  tensors: Readonly<Record<string, Tensor>>,
+  shape: Shape,
+  over: Tensor,
+  { h, w }: Plan,
+): void {
+  const wide = shape[3]! % 4 === 0;
+  const kernel = wide ? kernels.vec4 : kernels.scalar;
+  const c = wide ? shape[3]! / 4 : shape[3]!;
+  const rows = over.shape[0]! * over.shape[1]!;
+  const across = over.shape[2]! * c;
+  const params = {
+    rows,
+    h: shape[1]!,
+    w: shape[2]!,
+    c,
+    oh: h.out,
+    ow: w.out,
+    kh: h.window,
+    kw: w.window,
+    sh: h.stride,
+    sw: w.stride,
+    top: h.low,
+    left: w.low,
+  };
+  // A software adapter wants few workgroups, which then take more rows each.
+  const wanted = run.adapter.kind === "software" ? 64 : 65_535;
+  const groups = Math.ceil(across / kernel.workgroup[0]);
+  run(kernel, tensors, params, [across, Math.min(rows, Math.max(1, Math.floor(wanted / groups)))]);
+}
+
+/**
+ * The average over windows; padding is not counted (`hk.avg_pool`; `nfnet.py: NFBlock`, its strided shortcut).
+ *
+ * x `[n, h, w, c]`, the result `[n, oh, ow, c]`.
+ *
+ * @throws ShapeError
+ */
+export const avgPool = /* @__PURE__ */ defineOp({
+  name: "avgPool",
+  inputs: ["x"],
+  shape: ({ x }, attrs: PoolAttrs) => shapeOf("avgPool", x, attrs),
+  forward: (run, { x, y }, attrs) =>
+    pool(run, avg, { x, y }, x.shape, y, plan("avgPool", x, attrs)),
+  saves: [],
+  backward: (run, { dy, dx }, attrs) =>
+    pool(run, avgBackward, { dy, dx }, dx.shape, dx, plan("avgPool", dx, attrs)),
+});
+
+/**
+ * The maximum over windows (`hk.max_pool`). Of equal numbers the first in the window, row by row, gets the gradient. NaN
+ * in a window is its maximum.
+ *
+ * x `[n, h, w, c]`, the result `[n, oh, ow, c]`.
+ *
+ * @throws ShapeError
+ */
+export const maxPool = /* @__PURE__ */ defineOp({
+  name: "maxPool",
+  inputs: ["x"],
+  saves: ["x", "y"],
+  shape: ({ x }, attrs: PoolAttrs) => shapeOf("maxPool", x, attrs),
+  forward: (run, { x, y }, attrs) =>
+    pool(run, max, { x, y }, x.shape, y, plan("maxPool", x, attrs)),
+  backward: (run, { x, y, dy, dx }, attrs) =>
+    pool(run, maxBackward, { x, best: y, dy, dx }, x.shape, dx, plan("maxPool", x, attrs)),
+});
