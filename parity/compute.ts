@@ -116,11 +116,13 @@ export async function applyLayer<S extends SpecTree>(
   valueName = "y",
 ): Promise<Record<string, Actual>> {
   const hasParams = Object.keys(names).length > 0;
-  const params = hasParams ? gpu.init(withCaseValues(spec, names, given)) : null;
+  // Typed as an empty tree: the type of a generic layer's parameters is too deep for the compiler.
+  const valued = withCaseValues(spec, names, given) as Record<never, never>;
+  const params = hasParams ? gpu.init(valued) : null;
   try {
     return await compute(gpu, () => {
       const pull = vjp((p: Inputs) => {
-        const { value, beside = {} } = apply(p.params as Params<S>, p.x);
+        const { value, beside = {} } = apply(p.params as unknown as Params<S>, p.x);
         return [value, beside] as const;
       });
       const at: Inputs = { params: params as Inputs["params"], x: tensor(gpu, given, "x") };

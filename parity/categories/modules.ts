@@ -1,5 +1,5 @@
 // The small modules that NFNets are made of: base.py's, the pools, and Haiku's Linear.
-import { FormatError, type Gpu, nn, ops, random, type SpecTree } from "../../src/index.ts";
+import { FormatError, type Gpu, nn, ops, random } from "../../src/index.ts";
 import type { Category, Outcome } from "../category.ts";
 import { type Applied, applyLayer, compute, input, onlyInputs, tensor } from "../compute.ts";
 import { settings } from "../config.ts";
@@ -108,7 +108,7 @@ const withoutParams = (
   gpu: Gpu,
   given: Case,
   apply: (x: Parameters<typeof ops.mean>[0]) => Applied,
-) => applyLayer(gpu, given, { spec: {} as SpecTree, names: {} }, (_, x) => apply(x));
+) => applyLayer(gpu, given, { spec: {}, names: {} }, (_, x) => apply(x));
 
 const byReference: Readonly<Record<string, Module>> = {
   SqueezeExcite: squeezeExcite,

@@ -4,7 +4,7 @@ import {
   type Gpu,
   ops,
   optim,
-  type SpecTree,
+  type ParamSpec,
   type Tensor,
   tree,
   vjp,
@@ -72,17 +72,17 @@ const optimizer: Run = async (gpu, given, goldens) => {
   onlyInputs(given, []);
 
   const names = Object.keys(problem.in).filter((key) => key.startsWith("p/"));
-  const entries = names.map((key) => {
-    const spec = { shape: input(problem, key).shape, init: NO_VALUES };
-    return [key.slice(2), spec] as const;
-  });
-  const spec: SpecTree = Object.fromEntries(entries);
+  const entries = names.map((key): [string, ParamSpec] => [
+    key.slice(2),
+    { shape: input(problem, key).shape, init: NO_VALUES },
+  ]);
+  const spec: Record<string, ParamSpec> = Object.fromEntries(entries);
   const identity = Object.fromEntries(entries.map(([name]) => [name, name]));
   const values = {
     ...problem,
     in: Object.fromEntries(names.map((key) => [key, problem.in[key]!])),
   };
-  const params = gpu.init(withCaseValues(spec, identity, values)) as Record<string, Tensor>;
+  const params = gpu.init(withCaseValues(spec, identity, values));
   const made = optim[kind](params, { ...options, groups });
   const outputs: Record<string, Actual> = {};
   try {
@@ -94,7 +94,7 @@ const optimizer: Run = async (gpu, given, goldens) => {
       const { momentum = {} } = made.state;
       const read = await gpu.read({ params, momentum });
       for (const [name, value] of Object.entries(read.params)) outputs[`p${t}/${name}`] = value;
-      for (const [name, value] of Object.entries(read.momentum)) {
+      for (const [name, value] of Object.entries<Actual>(read.momentum)) {
         outputs[`momentum${t}/${name}`] = value;
       }
     }
@@ -197,10 +197,16 @@ const topK: Run = async (gpu, given) => {
   const labels = input(given, "labels");
   const mask = input(given, "mask").data;
   const outputs: Record<string, Actual> = {};
+  const classes = input(given, "x").shape.at(-1)!;
   for (const k of new Set([...ks, ...masked])) {
-    const { indices } = await compute(gpu, () => ops.topK(tensor(gpu, given, "x"), { k }));
+    // Of equal logits the reference takes the later one, `topK` the first: so the row is turned round.
+    const { indices } = await compute(gpu, () =>
+      ops.topK(ops.flip(tensor(gpu, given, "x"), { axis: -1 }), { k }),
+    );
     const found = Float32Array.from(labels.data, (label, row) =>
-      Array.from({ length: k }, (_, j) => indices!.data[row * k + j]).includes(label) ? 1 : 0,
+      Array.from({ length: k }, (_, j) => indices!.data[row * k + j]).includes(classes - 1 - label)
+        ? 1
+        : 0,
     );
     outputs[`top_${k}_acc`] = { data: found, shape: labels.shape };
     const kept = found.map((hit, row) => hit * mask[row]!);

@@ -1,0 +1,20 @@
+// nfgrad/parity: is our arithmetic JAX's? Runs golden cases through the public API and judges every output.
+export {
+  type Case,
+  type Expected,
+  type Goldens,
+  type Input,
+  openGoldens,
+  readCase,
+} from "./goldens.ts";
+export { type Actual, compare, type Errors, type Judgement } from "./judge.ts";
+export {
+  type Report,
+  type Row,
+  type Summary,
+  summaryText,
+  table,
+  toJson,
+  type Verdict,
+} from "./report.ts";
+export { type Progress, type RunOptions, run } from "./run.ts";
