@@ -261,6 +261,18 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "a gradient's norm counts with at least 1e-6",
+    async run(gpu) {
+      const params = apart(gpu, { w: { data: Float32Array.of(1e-9), shape: [] } });
+      const grads = apart(gpu, { w: { data: Float32Array.of(1e-7), shape: [] } });
+      const opt = optim.sgdAgc(params, { momentum: 0, clipping: 1, eps: 0 });
+      opt.update(grads, { lr: 1 });
+      near("1e-7 * 1e-9 / 1e-6", await opt.state.momentum!.w!.data(), [1e-10]);
+      opt.dispose();
+      tree.dispose([params, grads]);
+    },
+  },
+  {
     name: "more blocks than a grid axis holds",
     async run(gpu) {
       const shape = [2, 32 * 65_536 + 5]; // 32 odd columns a block
