@@ -3,6 +3,12 @@ export { argmax } from "./argmax.ts";
 export { cast, equal, greater, less, where } from "./compare.ts";
 export { type Conv2dAttrs, conv2d, type Padding } from "./conv2d.ts";
 export {
+  type Reduction,
+  type SoftmaxCrossEntropyAttrs,
+  sigmoidCrossEntropy,
+  softmaxCrossEntropy,
+} from "./crossEntropy.ts";
+export {
   abs,
   add,
   type ClipAttrs,
@@ -22,6 +28,7 @@ export {
   sub,
 } from "./elementwise.ts";
 export { oneHot } from "./oneHot.ts";
+export { avgPool, maxPool, type PoolAttrs } from "./pool.ts";
 export { broadcastTo, concat, flip, pad, reshape, slice, transpose } from "./rearrange.ts";
 export { max, mean, min, type ReduceAttrs, sum, variance } from "./reduce.ts";
 export { residual } from "./residual.ts";
