@@ -1,5 +1,5 @@
 // The user's handle: memory, scopes, and the way from host data to the device and back. Knows no op by name.
-import { DeviceLostError, RecordError } from "../errors.ts";
+import { DeviceError, DeviceLostError, RecordError } from "../errors.ts";
 import type { AdapterInfo, Device } from "../gpu/device.ts";
 import { type Counts, Recorder } from "../gpu/recorder.ts";
 import { type Assign, assign } from "./assign.ts";
@@ -125,7 +125,10 @@ export class Gpu {
 
   /** A whole tree in one readback: the same tree with host arrays. The copies are queued at once. */
   read<T>(tree: T & Tree<T>): Promise<HostTree<T>> {
-    const found = leaves(tree).map(({ tensor }) => tensor.check("read"));
+    const found = leaves(tree).map(({ tensor, path }) => {
+      if (tensor.gpu !== this) throw new DeviceError(`read: '${path}' belongs to another gpu`);
+      return tensor.check("read");
+    });
     if (this.internals.memory.current?.recording) {
       throw new RecordError(
         "a readback inside a recorded function; return the tensor and read it outside",
@@ -179,6 +182,7 @@ export class Gpu {
     }
     const { memory } = this.internals;
     return map(tree, (t) => {
+      if (t.gpu !== this) throw new DeviceError("keep(): a tensor belongs to another gpu");
       t.check("keep()");
       if (!t.lease && t.storage.role !== "input") {
         memory.move(t.storage, null);

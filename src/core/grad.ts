@@ -52,7 +52,7 @@ function pullback<P, A extends readonly unknown[], Aux>(
         isTensor(x) ? x : gpu.tensor(toHost(x)),
       ) as unknown as A;
       const out = f(inside, ...args);
-      const [value, aux] = (isTensor(out) ? [out, undefined] : out) as readonly [Tensor, Aux];
+      const [value, aux] = (Array.isArray(out) ? out : [out, undefined]) as readonly [Tensor, Aux];
       checkValue(name, value, dy);
 
       const results = [value, ...leaves(aux).map(({ tensor }) => tensor)];
@@ -114,14 +114,20 @@ function checkValue(name: string, value: unknown, dy: Tensor | null): asserts va
 
 /** A place for each gradient, laid out as the parameters are. */
 function gradientSlots(params: readonly Tensor[]): Tensor[] {
-  const arenas = new Map<Storage, Storage>();
+  const arenas = new Map<Storage, { storage: Storage; taken: Set<number> }>();
   return params.map((t) => {
-    let storage = arenas.get(t.storage);
-    if (!storage) {
-      storage = t.gpu.internals.memory.alloc(t.storage.bytes, "gradient");
-      storage.readers++;
-      arenas.set(t.storage, storage);
+    let arena = arenas.get(t.storage);
+    if (!arena || arena.taken.has(t.byteOffset)) {
+      // A tensor that stands at two places of the tree is two variables.
+      arena = {
+        storage: t.gpu.internals.memory.alloc(t.storage.bytes, "gradient"),
+        taken: new Set(),
+      };
+      arena.storage.readers++;
+      arenas.set(t.storage, arena);
     }
+    const { storage, taken } = arena;
+    taken.add(t.byteOffset);
     return new Tensor(t.gpu, storage, t.byteOffset, t.shape, "f32");
   });
 }

@@ -87,7 +87,7 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
   );
   const storages = arenas.map(({ bytes, views }) => memory.arena(bytes, views, "params"));
   let waiting = 0;
-  return replace(spec, isSpec, ({ shape, init: fill, draws = 0 }, i) => {
+  const make = ({ shape, init: fill, draws = 0 }: ParamSpec, i: number) => {
     for (let n = train ? draws : 0; n > 0; n--) keys.next();
     const values = fill(fill.random ? keys.next() : none, shape);
     if (values.length !== sizeOf(shape)) {
@@ -104,5 +104,11 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
       waiting = 0;
     }
     return t;
-  }) as Params<S>;
+  };
+  try {
+    return replace(spec, isSpec, make) as Params<S>;
+  } catch (error) {
+    for (const storage of storages) memory.release(storage, "a failed init");
+    throw error;
+  }
 }

@@ -1,6 +1,6 @@
 // Who owns memory: what is made while a function runs belongs to that call, the rest to the user. Tensors are made here.
-import { LimitError, RecordError } from "../errors.ts";
-import { type BufferSource, Pool, PrivatePool } from "../gpu/buffers.ts";
+import { DeviceError, LimitError, RecordError } from "../errors.ts";
+import { Pool, PrivatePool } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Run } from "./dispatch.ts";
@@ -54,14 +54,17 @@ export class Memory {
       );
     }
     this.device.check(label);
-    const source: BufferSource = this.current?.source ?? this.pool;
+    // Inputs and constants of a recording are written ahead of its commands, which must not have used their memory.
+    const running = this.current?.source ?? this.pool;
+    const source = role !== "plain" && running instanceof PrivatePool ? running.parent : running;
     const buf = source.take(bytes);
-    // Inputs and constants of a recording are written once for many replays: nobody else may have their memory.
-    if (source instanceof PrivatePool && role !== "plain") source.detach(buf);
     if (this.debug && role === "plain") {
       this.recorder.add({ kind: "poison", buffer: buf.gpu, bytes: buf.bytes });
     }
     const site = this.debug ? creationSite() : "";
+    // A constant of a recording lasts as long as that does, whatever scope inside made it and whoever disposes it.
+    const recording = role === "constant" ? this.#recording() : null;
+    const scope = recording ?? this.current;
     const storage: Storage = {
       buf,
       bytes,
@@ -69,13 +72,20 @@ export class Memory {
       source,
       site,
       role,
-      scope: this.current,
-      readers: 0,
+      scope,
+      readers: recording ? 1 : 0,
       views: 1,
       ended: null,
     };
-    (this.current?.storages ?? this.#persistent).add(storage);
+    (scope?.storages ?? this.#persistent).add(storage);
     return storage;
+  }
+
+  /** The scope of the running recording. */
+  #recording(): Scope | null {
+    let found: Scope | null = null;
+    for (let s = this.current; s?.recording; s = s.parent) found = s;
+    return found;
   }
 
   /** A flat buffer for `views` tensors. */
@@ -192,7 +202,12 @@ export class Memory {
           `${scope.label}: the function is async; compute inside, await outside`,
         );
       }
-      kept = new Set(leaves(result).map(({ tensor }) => tensor.check(scope.label).storage));
+      kept = new Set(
+        leaves(result).map(({ tensor }) => {
+          if (tensor.gpu === this.gpu) return tensor.check(scope.label).storage;
+          throw new DeviceError(`${scope.label}: returns a tensor of another gpu`);
+        }),
+      );
       return result;
     } finally {
       this.current = before;
@@ -216,9 +231,9 @@ export class Memory {
   }
 }
 
-/** The first line of the stack outside this engine. */
+/** The first line of the stack that has a place and is outside this engine. */
 function creationSite(): string {
   const lines = (new Error().stack ?? "").split("\n").slice(1);
   const own = /[/\\](src|dist)[/\\](core|ops|gpu|nn|optim|io|train)[/\\]/;
-  return (lines.find((line) => !own.test(line)) ?? "").trim();
+  return (lines.find((line) => /:\d+/.test(line) && !own.test(line)) ?? "").trim();
 }

@@ -157,6 +157,7 @@ function tapeOf(op: AnyOp, values: Record<string, Value>): Tape | null {
         );
       }
       tape = t.node.tape;
+      tape.check(op.name);
     }
   }
   return tape;
@@ -196,18 +197,18 @@ export function defineOp<
     device.check(name);
 
     const shapes = spec.shape(plain as Named<I>, attrs as A) as OutShape | Record<string, OutShape>;
-    const made = outputs.map((output) => {
-      const s = (
-        outputs.length === 1 ? shapes : (shapes as Record<string, OutShape>)[output]
-      ) as OutShape;
-      const { shape, dtype } = "dtype" in s ? s : { shape: s, dtype: "f32" as const };
-      checkShape(name, shape);
-      return memory.empty(shape, dtype, name);
-    });
-    outputs.forEach((output, i) => {
-      plain[output] = values[output] = made[i]!;
-    });
+    const made: Tensor[] = [];
     try {
+      for (const output of outputs) {
+        const s = (
+          outputs.length === 1 ? shapes : (shapes as Record<string, OutShape>)[output]
+        ) as OutShape;
+        const { shape, dtype } = "dtype" in s ? s : { shape: s, dtype: "f32" as const };
+        checkShape(name, shape);
+        const t = memory.empty(shape, dtype, name);
+        made.push(t);
+        plain[output] = values[output] = t;
+      }
       memory.rule((run) => spec.forward(run, plain as Named<I> & Outs<O>, attrs as A));
     } catch (error) {
       for (const t of made) memory.release(t.storage, `a failed ${name}`);

@@ -112,9 +112,7 @@ export function record<A extends readonly unknown[], R>(
         for (const { tensor } of leaves(result)) {
           if (tensor.storage.role === "input")
             throw new RecordError(`${label}: returns one of its arguments`);
-          if (tensor.gpu !== gpu)
-            throw new DeviceError(`${label}: returns a tensor of another gpu`);
-          if (recording) pool.detach(tensor.storage.buf);
+          if (recording) pool.hold(tensor.storage.buf);
         }
         return { inputs, result };
       });

@@ -39,10 +39,14 @@ export class Tape {
     return t.view({ node: { tape: this, id: this.#nextId++ } });
   }
 
+  /** Throws if the tape takes no more ops. */
+  check(user: string): void {
+    if (!this.#open) throw new TapeError(`${user}: an input belongs to a gradient that has ended`);
+  }
+
   /** Notes one op and puts its outputs, in `values`, on the tape. */
   add(op: AnyOp, values: Record<string, Value>, attrs: unknown): void {
-    if (!this.#open)
-      throw new TapeError(`${op.name}: an input belongs to a gradient that has ended`);
+    this.check(op.name);
     const parents: Record<string, readonly number[]> = {};
     for (const name of op.inputs) {
       parents[name] = tensorsOf(values[name]!).map((t) =>

@@ -117,6 +117,7 @@ export class Tensor {
    * @throws ReleasedError, RecordError (inside a recording), DeviceError, or what earlier calls failed with.
    */
   data(): Promise<Float32Array | Uint32Array> {
+    this.check("data()");
     return this.gpu.read<Tensor>(this).then(({ data }) => data);
   }
 

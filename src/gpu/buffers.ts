@@ -129,39 +129,43 @@ export class Pool implements BufferSource {
   }
 }
 
-/** What a recording allocates from: buffers circulate inside it and come back only at `close`. */
+/** What recordings of one function allocate from: buffers circulate inside it and come back only at `close`. */
 export class PrivatePool implements BufferSource {
   readonly #free = new FreeList();
   readonly #all = new Set<Buf>();
+  readonly #busy = new Set<Buf>();
+  readonly #held = new Set<Buf>();
   constructor(readonly parent: Pool) {}
 
   take(bytes: number): Buf {
-    const found = this.#free.take(this.parent.sizeFor(bytes));
-    if (found) return found;
-    const buf = this.parent.take(bytes);
-    this.#all.add(buf);
+    let buf = this.#free.take(this.parent.sizeFor(bytes));
+    if (!buf) {
+      buf = this.parent.take(bytes);
+      this.#all.add(buf);
+    }
+    this.#busy.add(buf);
     return buf;
   }
 
+  /** Also a result stays in here: commands of another recording may name its buffer. */
   give(buf: Buf): void {
-    if (this.#all.has(buf)) this.#free.give(buf);
-    else this.parent.give(buf);
+    this.#held.delete(buf);
+    if (this.#busy.delete(buf)) this.#free.give(buf);
   }
 
-  /** Takes a buffer out of circulation: inputs, results and constants of a recording are its own. */
-  detach(buf: Buf): void {
-    this.#all.delete(buf);
+  /** Takes a result's buffer out of circulation until it is given back. */
+  hold(buf: Buf): void {
+    if (this.#all.has(buf)) this.#held.add(buf);
   }
 
   /** Another recording of the same function may use the same memory: only one runs at a time. */
   rewind(): void {
-    this.#free.drain();
-    for (const buf of this.#all) this.#free.give(buf);
+    for (const buf of [...this.#busy]) if (!this.#held.has(buf)) this.give(buf);
   }
 
   close(): void {
     for (const buf of this.#all) this.parent.give(buf);
-    this.#all.clear();
+    for (const set of [this.#all, this.#busy, this.#held]) set.clear();
     this.#free.drain();
   }
 }

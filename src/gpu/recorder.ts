@@ -67,6 +67,8 @@ const POISON_BYTES = 2 ** 20;
 
 export class Recorder {
   readonly pipelines: Pipelines;
+  /** Bytes of uploads that may wait for the device; tests lower it. */
+  maxUploads = MAX_UPLOADS;
   readonly #counts = { dispatches: 0, copies: 0, uploads: 0, submits: 0 };
   #pending: Command[] = [];
   /** Set while a function is being recorded: commands go here and nothing is submitted. */
@@ -135,10 +137,10 @@ export class Recorder {
     what: string,
   ): void {
     const waiting = this.#uploaded - this.#arrived;
-    if (waiting > 0 && waiting + data.byteLength > MAX_UPLOADS) {
+    if (waiting > 0 && waiting + data.byteLength > this.maxUploads) {
       throw new LimitError(
         `${what}: ${waiting} bytes of uploads wait for the device and ${data.byteLength} more would pass ` +
-          `the limit of ${MAX_UPLOADS}; await something every few steps, e.g. loss.item() or gpu.sync()`,
+          `the limit of ${this.maxUploads}; await something every few steps, e.g. loss.item() or gpu.sync()`,
       );
     }
     this.#uploaded += data.byteLength;
