@@ -14,7 +14,16 @@ import {
   valueAndGrad,
 } from "../../src/index.ts";
 import { generator, normals, sizeOf } from "../oracle.ts";
-import { addBias, columnMean, crossEntropy, dropout, matmul, momentumK, relu } from "./toy.ts";
+import {
+  addBias,
+  columnMean,
+  crossEntropy,
+  dropout,
+  elementwise,
+  matmul,
+  momentumK,
+  relu,
+} from "./toy.ts";
 
 const source = `// soft_cap.wgsl: y = cap * tanh(x / cap), one thread an element.
 struct Params { n: u32, cap: f32 }
@@ -75,7 +84,8 @@ const hosts = (seed: number) => ({
   head: { w: normal(seed * 8 + 4, [16, 4]), b: normal(seed * 8 + 5, [4]) },
 });
 /** The network's parameters, in an arena. */
-export const initNet = (gpu: Gpu, seed: number) => params(gpu, hosts(seed));
+export const initNet = (gpu: Gpu, seed: number, options: { arenaBytes?: number } = {}) =>
+  params(gpu, hosts(seed), options);
 export type Net = ReturnType<typeof initNet>;
 
 /** [n, 64] -> [n, 4]. `first.w` is used twice, once through two views. */
@@ -108,15 +118,40 @@ export function momentum<P>(gpu: Gpu, p: P & Tree<P>, mu = 0.9) {
   };
 }
 
+const pickK = elementwise("pick", {
+  read: ["x"],
+  params: "stride: u32",
+  body: "var s = 0.0; for (var j = 0u; j < 64u; j++) { s += x[j * p.stride]; } y[0] = s;",
+});
+const unpickK = elementwise("unpick", {
+  read: ["x"],
+  params: "stride: u32",
+  body: "y[i] = select(0.0, x[0], i % p.stride == 0u && i / p.stride < 64u);",
+});
+/** The sum of 64 elements of a large tensor: a loss that costs nothing. */
+export const pick = defineOp({
+  name: "pick",
+  inputs: ["x"],
+  shape: () => [],
+  forward: (run, { x, y }) => run(pickK, { x, y }, { n: 1, stride: Math.floor(x.size / 64) }, [1]),
+  backward: (run, { x, dy, dx }) =>
+    run(unpickK, { x: dy, y: dx }, { n: x.size, stride: Math.floor(x.size / 64) }, [x.size]),
+});
+
 /** A training step, recorded or not. Takes batches of `batch`, a learning rate and a key. */
 export function trainer(gpu: Gpu, p: Net, options: { replay: boolean }) {
   const lossAndGrad = valueAndGrad(lossOf);
   const opt = momentum(gpu, p);
-  return gpu.record(function trainStep(x: Tensor, y: Tensor, lr: Tensor, key: Tensor) {
+  const step = gpu.record(function trainStep(x: Tensor, y: Tensor, lr: Tensor, key: Tensor) {
     const { value, grads } = lossAndGrad(p, x, y, key);
     opt.update(grads, { lr });
     return value;
   }, options);
+  const dispose = () => {
+    step.dispose();
+    tree.dispose(opt.state);
+  };
+  return { step, dispose };
 }
 /** Stripes of four kinds under noise: what the network can learn. */
 export function batch(seed: number, n = 16): { x: Host; y: Host } {

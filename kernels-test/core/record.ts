@@ -158,6 +158,64 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "constants made inside after memory was given back, in scopes and in gradients",
+    async run(gpu) {
+      const w = gpu.tensor(f32(3, 4));
+      const f = gpu.record((x: Tensor) => {
+        const early = gpu.scope(() => scale(scale(scale(x, { by: 1 }), { by: 1 }), { by: 1 }));
+        early.dispose();
+        const late = gpu.tensor(f32(10, 20)); // must not get what the scales have used
+        const scoped = gpu.scope(() => mul(x, gpu.tensor(f32(1, 2))));
+        const { grads } = valueAndGrad((p: { w: Tensor }) => {
+          const one = gpu.tensor(f32(5, 6));
+          const y = mul(p.w, one);
+          one.dispose();
+          return sum(mul(y, x));
+        })({ w });
+        return add(add(mul(x, late), scoped), grads.w);
+      });
+      for (let i = 0; i < 5; i++) {
+        const noise = gpu.scope(() => [1, 2, 3, 4].map((v) => scale(w, { by: v })));
+        equalBits(`call ${i}`, await f(f32(i, 1)).data(), [10 * i + i + 5 * i, 20 + 2 + 6]);
+        tree.dispose(noise);
+      }
+      f.dispose();
+      w.dispose();
+    },
+  },
+  {
+    name: "recordings of other shapes leave alone what was given back",
+    async run(gpu) {
+      const f = gpu.record((x: Tensor) => {
+        const h = scale(x, { by: 2 });
+        return gpu.scope(() => scale(scale(scale(h, { by: 2 }), { by: 2 }), { by: 2 }));
+      });
+      const [flatShape, column] = [[16], [16, 1]];
+      const data = new Float32Array(16).fill(1);
+      const run = async (shape: number[], v: number) =>
+        equalBits(
+          `[${shape}] of ${v}`,
+          await f({ data: data.map(() => v), shape }).data(),
+          data.map(() => 16 * v),
+        );
+      for (const v of [1, 2, 3]) await run(flatShape, v);
+      for (const v of [4, 5, 6]) await run(column, v);
+      const others = [1, 2, 3, 4].map((v) => gpu.tensor(data.map(() => v)));
+      for (const v of [7, 8]) {
+        await run(flatShape, v);
+        await run(column, v);
+      }
+      for (const [i, t] of others.entries())
+        equalBits(
+          `tensor ${i}`,
+          await t.data(),
+          data.map(() => i + 1),
+        );
+      f.dispose();
+      tree.dispose(others);
+    },
+  },
+  {
     name: "readback, keep, async and a promise inside are refused",
     async run(gpu) {
       const reads = gpu.record(function reads(x: Tensor) {
@@ -186,11 +244,8 @@ export const cases: readonly Case[] = [
         RecordError,
         /async/,
       );
-      equalBits(
-        "usable after",
-        await gpu.scope(() => scale(gpu.tensor(f32(1)), { by: 3 })).data(),
-        [3],
-      );
+      using after = gpu.scope(() => scale(gpu.tensor(f32(1)), { by: 3 }));
+      equalBits("usable after", await after.data(), [3]);
       for (const f of [reads, item, keeps, waits, eager]) f.dispose();
     },
   },

@@ -26,7 +26,7 @@ export const cases: readonly Case[] = [
       const p = initNet(gpu, 5);
       const { x, y } = batch(1);
       const [xs, ys, key] = [gpu.tensor(x), gpu.tensor(y), gpu.tensor(Uint32Array.of(7, 0), [2])];
-      const { grads, aux } = gpu.scope(() => valueAndGrad(lossOf)(p, xs, ys, key));
+      const { value, grads, aux } = gpu.scope(() => valueAndGrad(lossOf)(p, xs, ys, key));
       equal("aux survives", [...aux.logits.shape], [16, 4]);
       const g = tree.leaves(grads);
       for (const [i, { path, tensor }] of tree.leaves(p).entries()) {
@@ -46,7 +46,7 @@ export const cases: readonly Case[] = [
         gpu.assign(tensor, { data: w, shape: tensor.shape });
         near(`gradient of ${path} along itself`, [norm], [fd], { tolerance: 2e-2 });
       }
-      tree.dispose({ p, xs, ys, key, grads, aux });
+      tree.dispose({ p, xs, ys, key, value, grads, aux });
     },
   },
   {
@@ -73,12 +73,12 @@ export const cases: readonly Case[] = [
     async run(gpu) {
       const p = params(gpu, { s: values([4], []), one: values([5]) });
       const f = valueAndGrad((q: typeof p) => q.s);
-      const { value, grads } = f(p);
+      const { value, grads } = gpu.scope(() => f(p));
       equalBits("value", await value.data(), [4]);
       equalBits("gradient", await grads.s.data(), [1]);
       equalBits("gradient of the other", await grads.one.data(), [0]);
       equalBits("the parameter afterwards", await p.s.data(), [4]);
-      tree.dispose(p);
+      tree.dispose([p, grads]);
     },
   },
   {
@@ -370,14 +370,14 @@ export const cases: readonly Case[] = [
       const { x, y } = batch(1);
       const both = { p, x: gpu.tensor(x) };
       const f = valueAndGrad((t: typeof both, l: Tensor) => lossOf(t.p, t.x, l)[0]);
-      const { grads } = f(both, y);
+      const { value, grads } = gpu.scope(() => f(both, y));
       assert(
         (await grads.x.data()).some((v) => v !== 0),
         "the input's gradient is not zero",
       );
-      const alone = await flat(grad((q: typeof p) => lossOf(q, both.x, gpu.tensor(y))[0])(p));
-      equalBits("the parameters' gradients", await flat(grads.p), alone);
-      tree.dispose(both);
+      const alone = gpu.scope(() => grad((q: typeof p) => lossOf(q, both.x, gpu.tensor(y))[0])(p));
+      equalBits("the parameters' gradients", await flat(grads.p), await flat(alone));
+      tree.dispose([both, value, grads, alone]);
     },
   },
   {
@@ -416,17 +416,17 @@ export const cases: readonly Case[] = [
       const p = initNet(gpu, 5);
       const { x, y } = batch(1);
       const [xs, ys] = [gpu.tensor(x), gpu.tensor(y)];
-      const plain = await flat(grad((q: typeof p) => lossOf(q, xs, ys)[0])(p));
+      const plain = gpu.scope(() => grad((q: typeof p) => lossOf(q, xs, ys)[0])(p));
       const body = remat((q: typeof p, v: Tensor) => net(q, v));
-      const again = await flat(grad((q: typeof p) => crossEntropy(body(q, xs), ys))(p));
-      equalBits("gradients", again, plain);
+      const again = gpu.scope(() => grad((q: typeof p) => crossEntropy(body(q, xs), ys))(p));
+      equalBits("gradients", await flat(again), await flat(plain));
       const outside = () =>
         grad((q: typeof p) => sum(remat((v: Tensor) => matmul(v, q.hidden.w))(q.hidden.w)))(p);
       await throws("a captured parameter", outside, TapeError, /pass it as an argument/);
       using off = gpu.scope(() => body(p, xs));
       using on = gpu.scope(() => net(p, xs));
       equalBits("outside of a gradient", await off.data(), await on.data());
-      tree.dispose([p, xs, ys]);
+      tree.dispose([p, xs, ys, plain, again]);
     },
   },
   {

@@ -24,7 +24,7 @@ interface Run {
 const train = (gpu: Gpu, { replay, steps, debug = false, noise = false }: Run) =>
   own(gpu, debug, async (g) => {
     const p = initNet(g, 3);
-    const step = trainer(g, p, { replay });
+    const { step } = trainer(g, p, { replay });
     const losses: number[] = [];
     let early = "";
     let late = "";
@@ -55,7 +55,7 @@ const both = (gpu: Gpu, replay: boolean, concurrent: boolean) =>
   own(gpu, true, async (g) => {
     const p = initNet(g, 3);
     const other = initNet(g, 9);
-    const step = trainer(g, p, { replay });
+    const { step } = trainer(g, p, { replay });
     const predict = g.record((x: Tensor) => net(p, x), { replay, name: "predict" });
     const frozen = g.record((x: Tensor) => net(other, x), { replay, name: "frozen" });
     const seen: number[] = [];
@@ -159,7 +159,7 @@ export const cases: readonly Case[] = [
         const p = initNet(g, 5);
         const { x, y } = batch(1);
         const lossAndGrad = valueAndGrad(lossOf);
-        const step = trainer(g, p, { replay: true });
+        const { step } = trainer(g, p, { replay: true });
         let early = "";
         for (let i = 0; i < 20; i++) {
           lossAndGrad(p, x, y);

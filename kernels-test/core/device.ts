@@ -1,0 +1,150 @@
+// Cases of devices: brought by the caller, lost, opened twice, asked for more than they have.
+import { requestAdapter } from "#platform";
+import {
+  DeviceError,
+  DeviceLostError,
+  LimitError,
+  openGpu,
+  type Tensor,
+  tree,
+} from "../../src/index.ts";
+import { assert, type Case, equal, equalBits, throws, values } from "../harness.ts";
+import { params } from "./net.ts";
+import { mul, relu, scale } from "./toy.ts";
+
+const f32 = (...v: number[]) => Float32Array.from(v);
+const bring = async (kind: "hardware" | "software") => {
+  const adapter = await requestAdapter(kind);
+  if (!adapter) throw new Error(`no ${kind} adapter`);
+  return adapter.requestDevice({ label: "the caller's" });
+};
+
+export const cases: readonly Case[] = [
+  {
+    name: "all limits of the adapter are asked for",
+    async run(gpu) {
+      const adapter = await requestAdapter(gpu.info.kind);
+      for (const name of [
+        "maxBufferSize",
+        "maxStorageBufferBindingSize",
+        "maxComputeWorkgroupStorageSize",
+        "maxComputeInvocationsPerWorkgroup",
+        "maxStorageBuffersPerShaderStage",
+      ] as const)
+        equal(name, gpu.info.limits[name], adapter?.limits[name]);
+      assert(gpu.info.vendor.length > 0, "the adapter has a vendor", gpu.info);
+    },
+  },
+  {
+    name: "a device that the caller brings is used and never destroyed",
+    async run(gpu) {
+      const device = await bring(gpu.info.kind);
+      let lost = false;
+      void device.lost.then(() => {
+        lost = true;
+      });
+      const g = await openGpu({ device, debug: true });
+      using y = scale(g.tensor(f32(1, 2)), { by: 3 });
+      equalBits("it computes", await y.data(), [3, 6]);
+      await g.close();
+      await throws("closed", () => g.tensor(f32(1)), DeviceError, /closed/);
+      const again = await openGpu({ device });
+      using z = scale(again.tensor(f32(5)), { by: 3 });
+      equalBits("opened again", await z.data(), [15]);
+      await again.close();
+      await device.queue.onSubmittedWorkDone();
+      equal("lost", lost, false);
+      device.destroy();
+    },
+  },
+  {
+    name: "an error of the caller's own on a device that it brought stays the caller's",
+    async run(gpu) {
+      const device = await bring(gpu.info.kind);
+      const heard: string[] = [];
+      device.addEventListener("uncapturederror", (e) => {
+        heard.push(e.error.message);
+        e.preventDefault();
+      });
+      const g = await openGpu({ device });
+      device.createBuffer({ size: 4, usage: 0 }); // invalid: no usage
+      using y = scale(g.tensor(f32(2)), { by: 3 });
+      equalBits("it computes", await y.data(), [6]);
+      await device.queue.onSubmittedWorkDone();
+      equal("the caller heard of it", heard.length, 1);
+      await g.close();
+      device.destroy();
+    },
+  },
+  {
+    name: "a device that is lost",
+    async run(gpu) {
+      const device = await bring(gpu.info.kind);
+      const g = await openGpu({ device });
+      const x = g.tensor(f32(1, 2));
+      const p = params(g, { w: values([1, 2]) });
+      const f = g.record((v: Tensor) => mul(v, p.w), { name: "f" });
+      for (let i = 0; i < 3; i++) await f(f32(1, 2)).data();
+      const pending = f(f32(3, 4))
+        .data()
+        .then(
+          () => "read",
+          (e: Error) => e,
+        );
+      device.destroy();
+      const first = await pending;
+      assert(first === "read" || first instanceof DeviceLostError, "a pending read", first);
+      await device.lost;
+      await Promise.resolve();
+      const says = /lost/;
+      await throws("data()", () => x.data(), DeviceLostError, says);
+      await throws("op", () => relu(x, { gain: 1 }), DeviceLostError, /^relu/, says);
+      await throws("replay", () => f(f32(1, 2)), DeviceLostError, /^f/, says);
+      await throws("sync", () => g.sync(), DeviceLostError, says);
+      await throws("tensor", () => g.tensor(f32(1)), DeviceLostError, says);
+      await throws("read", () => g.read(p), DeviceLostError, says);
+      await throws("assign", () => g.assign(p, { w: f32(1, 2) }), DeviceLostError, says);
+      await g.close();
+      using y = gpu.tensor(f32(7));
+      equalBits("another gpu is usable after", await y.data(), [7]);
+    },
+  },
+  {
+    name: "two gpus at once",
+    async run(gpu) {
+      const other = await openGpu({ adapter: gpu.info.kind });
+      const a = gpu.scope(() => scale(gpu.tensor(f32(1)), { by: 2 }));
+      const b = scale(other.tensor(f32(1)), { by: 3 });
+      equal("both", await Promise.all([a.item(), b.item()]), [2, 3]);
+      await other.close();
+      equal("one after the other is closed", await a.item(), 2);
+      for (const { op } of gpu.memory().alive) assert(op !== "", "named");
+      a.dispose();
+    },
+  },
+  {
+    name: "uploads that nothing is awaited behind end in a clear error",
+    async run(gpu) {
+      const g = await openGpu({ adapter: gpu.info.kind });
+      g.internals.recorder.maxUploads = 2 ** 24;
+      const t = g.tensor(new Float32Array(2 ** 18)); // 1 MiB
+      const f = g.record((x: Tensor) => scale(x, { by: 2 }), { name: "f" });
+      const data = new Float32Array(2 ** 18).fill(1);
+      const loop = () => {
+        for (let i = 0; i < 100; i++) f(data);
+      };
+      await throws("calls", loop, LimitError, /await/, new RegExp(String(2 ** 24)));
+      const assigns = () => {
+        for (let i = 0; i < 100; i++) g.assign(t, data);
+      };
+      await throws("assign", assigns, LimitError, /await/);
+      await g.sync();
+      for (let i = 0; i < 40; i++) {
+        const y = f(data);
+        if (i % 8 === 7) equal("a loop that awaits", (await y.data())[5], 2);
+      }
+      tree.dispose(t);
+      await g.close();
+    },
+  },
+];

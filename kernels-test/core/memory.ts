@@ -1,0 +1,383 @@
+// Cases of ownership: who gives memory back, when, and what is said to those who come too late.
+import {
+  type Gpu,
+  grad,
+  LimitError,
+  openGpu,
+  ReleasedError,
+  remat,
+  ShapeError,
+  type Tensor,
+  tree,
+  valueAndGrad,
+} from "../../src/index.ts";
+import { assert, type Case, equal, equalBits, throws, values } from "../harness.ts";
+import { batch, flat, initNet, lossOf, momentum, params, pick, trainer } from "./net.ts";
+import { mul, scale, sum } from "./toy.ts";
+
+const f32 = (...v: number[]) => Float32Array.from(v);
+/** Runs `f` on a gpu of its own, whose pool nobody else has used. */
+const own = async <R>(gpu: Gpu, f: (g: Gpu) => Promise<R>, debug = true): Promise<R> => {
+  const g = await openGpu({ adapter: gpu.info.kind, debug });
+  try {
+    return await f(g);
+  } finally {
+    await g.close();
+  }
+};
+
+/** Bytes of the pool after three calls of 20 blocks of 5 ops on 256 KiB. */
+const chain = (gpu: Gpu, block: "plain" | "scope" | "remat", train: boolean) =>
+  own(
+    gpu,
+    async (g) => {
+      const p = params(g, { w: { data: new Float32Array(65536).fill(1), shape: [256, 256] } });
+      const body = (x: Tensor): Tensor => {
+        let h = x;
+        for (let i = 0; i < 4; i++) h = scale(h, { by: 1 });
+        return mul(h, h);
+      };
+      const rebuilt = remat(body);
+      const all = (x: Tensor): Tensor => {
+        let h = x;
+        for (let i = 0; i < 20; i++) {
+          const v = h;
+          h = block === "scope" ? g.scope(() => body(v)) : block === "remat" ? rebuilt(v) : body(v);
+        }
+        return pick(h);
+      };
+      const f = train
+        ? g.record(() => valueAndGrad((q: typeof p) => all(q.w))(p).value)
+        : g.record(() => all(p.w));
+      for (let i = 0; i < 3; i++) equal("value", await f().item(), 64);
+      return g.memory().bytes;
+    },
+    false,
+  );
+
+export const cases: readonly Case[] = [
+  {
+    name: "a scope keeps only what it returns",
+    async run(gpu) {
+      const live = gpu.memory().live;
+      let inner: Tensor | undefined;
+      const { y, list } = gpu.scope(() => {
+        const x = gpu.tensor(f32(1, 2));
+        inner = scale(x, { by: 3 });
+        return { y: scale(inner, { by: 2 }), list: [gpu.scope(() => scale(x, { by: 5 }))] };
+      });
+      equal("live", gpu.memory().live, live + 2);
+      equalBits("y", await y.data(), [6, 12]);
+      equalBits("from a scope in the scope", await list[0]!.data(), [5, 10]);
+      await throws("the rest", () => inner!.data(), ReleasedError, /scale/, /\[2\]/, /gpu\.scope/);
+      tree.dispose([y, list]);
+      equal("live at the end", gpu.memory().live, live);
+    },
+  },
+  {
+    name: "a scope returns what it was given, and null, and nothing",
+    async run(gpu) {
+      const x = gpu.tensor(f32(1, 2));
+      equal("the same tensor", gpu.scope(() => x) === x, true);
+      equal(
+        "null",
+        gpu.scope(() => null),
+        null,
+      );
+      equal(
+        "nothing",
+        gpu.scope(() => undefined),
+        undefined,
+      );
+      equalBits("still there", await x.data(), [1, 2]);
+      x.dispose();
+    },
+  },
+  {
+    name: "functions that fail give everything back",
+    async run(gpu) {
+      const p = initNet(gpu, 5);
+      const { x, y } = batch(1);
+      const [xs, ys] = [gpu.tensor(x), gpu.tensor(y)];
+      const live = gpu.memory().live;
+      const mine = () => {
+        throw new Error("mine");
+      };
+      for (let i = 0; i < 3; i++) {
+        const scoped = () =>
+          gpu.scope(() => {
+            scale(xs, { by: 2 });
+            mine();
+          });
+        await throws("scope", scoped, Error, /^mine$/);
+        const f = () =>
+          valueAndGrad((q: typeof p) => {
+            lossOf(q, xs, ys);
+            return mine() as unknown as Tensor;
+          })(p);
+        await throws("valueAndGrad", f, Error, /^mine$/);
+        for (const replay of [true, false]) {
+          const g = () =>
+            gpu.record(
+              () => {
+                valueAndGrad(lossOf)(p, xs, ys);
+                mine();
+              },
+              { replay },
+            )();
+          await throws(`record, replay ${replay}`, g, Error, /^mine$/);
+        }
+        const shapes = () => gpu.scope(() => mul(scale(xs, { by: 2 }), ys));
+        await throws("an op in a scope", shapes, ShapeError, /^mul/);
+        equal("live", gpu.memory().live, live);
+      }
+      tree.dispose([p, xs, ys]);
+    },
+  },
+  {
+    name: "keep makes a tensor the caller's",
+    async run(gpu) {
+      let kept: Tensor | undefined;
+      gpu.scope(() => {
+        kept = gpu.keep(scale(gpu.tensor(f32(1, 2)), { by: 2 }));
+        return null;
+      });
+      equalBits("from a scope", await kept!.data(), [2, 4]);
+      const p = params(gpu, { w: values([1, 2, 3]) });
+      let activation: Tensor | undefined;
+      const g = gpu.scope(() =>
+        grad((q: typeof p) => {
+          const h = mul(q.w, q.w);
+          activation = gpu.keep(h);
+          return sum(h);
+        })(p),
+      );
+      equalBits("from a gradient", await activation!.data(), [1, 4, 9]);
+      equalBits("the gradient", await g.w.data(), [2, 4, 6]);
+      tree.dispose([kept, p, g, activation]);
+    },
+  },
+  {
+    name: "dispose, twice, and use after it",
+    async run(gpu) {
+      const t = gpu.tensor(f32(1, 2));
+      const view = scale(t, { by: 1 });
+      t.dispose();
+      t.dispose();
+      await throws("data()", () => t.data(), ReleasedError, /^data\(\)/, /tensor \[2\]/, /dispose/);
+      await throws("an op", () => mul(view, t), ReleasedError, /^mul/, /dispose/);
+      await throws("keep", () => gpu.keep(t), ReleasedError, /keep/);
+      await throws("assign", () => gpu.assign(t, f32(1, 2)), ReleasedError, /assign/);
+      await throws("read", () => gpu.read({ t }), ReleasedError);
+      view.dispose();
+    },
+  },
+  {
+    name: "dispose of a tensor that a tape still reads",
+    async run(gpu) {
+      const p = params(gpu, { w: values([1, 2, 3]) });
+      const g = gpu.scope(() =>
+        grad((q: typeof p) => {
+          const h = mul(q.w, q.w);
+          const out = sum(mul(h, h));
+          h.dispose();
+          return out;
+        })(p),
+      );
+      equalBits("4 w^3", await g.w.data(), [4, 32, 108]);
+      tree.dispose([p, g]);
+    },
+  },
+  {
+    name: "parameters are disposed as a whole tree",
+    async run(gpu) {
+      const live = gpu.memory().live;
+      const p = params(gpu, { a: values([1]), b: { c: values([2]), d: values([3, 4]) } });
+      equal("one arena", gpu.memory().live, live + 1);
+      await throws("one leaf", () => p.a.dispose(), ReleasedError, /arena/, /tree\.dispose/);
+      await throws("a part", () => tree.dispose(p.b), ReleasedError, /2 of the 3/);
+      equalBits("still there", await p.b.d.data(), [3, 4]);
+      tree.dispose(p);
+      equal("live", gpu.memory().live, live);
+      await throws("after", () => p.a.data(), ReleasedError, /tree\.dispose/);
+    },
+  },
+  {
+    name: "gradients and zerosLike lie in arenas of the parameters' layout",
+    async run(gpu) {
+      const host = { a: values([1, 2, 3]), b: values([4]), c: values(new Float32Array(100)) };
+      const p = params(gpu, host, { arenaBytes: 512 });
+      const at = (t: unknown) => tree.layout(t).places.map(({ arena, offset }) => [arena, offset]);
+      equal("two arenas", tree.arenas(p).length, 2);
+      const g = gpu.scope(() => grad((q: typeof p) => sum(q.c))(p));
+      equal("gradients", at(g), at(p));
+      assert(tree.pack(g, p) === g, "pack has nothing to do");
+      const z = gpu.zerosLike(p);
+      equal("zeros", at(z), at(p));
+      equal("values", await flat(z), new Array(104).fill(0));
+      const mixed = { ...g, b: gpu.tensor(f32(7)) };
+      const packed = gpu.scope(() => tree.pack(mixed, p));
+      equal("gathered", at(packed), at(p));
+      equal("gathered values", await flat(packed), await flat(mixed));
+      await throws("pack: missing", () => tree.pack({ a: g.a }, p), ShapeError, /'b'/);
+      const extra = () => tree.pack({ ...g, z: g.a }, p);
+      await throws("pack: extra", extra, ShapeError, /'z'/);
+      const shape = () => tree.pack({ ...g, b: g.a }, p);
+      await throws("pack: shape", shape, ShapeError, /'b'/, /\[3\]/, /\[1\]/);
+      equal(
+        "sizes",
+        tree.arenas(p).map((t) => t.size),
+        [128, 128],
+      );
+      tree.dispose([p, g, z, mixed.b, packed]);
+    },
+  },
+  {
+    name: "one arena and many: equal bits",
+    async run(gpu) {
+      const train = async (arenaBytes: number) => {
+        const p = initNet(gpu, 3, { arenaBytes });
+        const { step, dispose } = trainer(gpu, p, { replay: true });
+        const out: number[] = [];
+        for (let i = 0; i < 6; i++) {
+          const { x, y } = batch(i);
+          out.push(await step(x, y, 0.05, Uint32Array.of(i, 0)).item());
+        }
+        out.push(...(await flat(p)));
+        const arenas = tree.arenas(p).length;
+        dispose();
+        tree.dispose(p);
+        return { out, arenas };
+      };
+      const one = await train(2 ** 20);
+      const many = await train(1024);
+      equal("arenas", [one.arenas, many.arenas], [1, 3]);
+      equalBits("losses and weights", many.out, one.out);
+    },
+  },
+  {
+    name: "parameters larger than one binding are cut into arenas",
+    run: (gpu) =>
+      own(
+        gpu,
+        async (g) => {
+          const max = g.info.limits.maxStorageBufferBindingSize!;
+          const rows = Math.floor(Math.min(max, 2 ** 27) / 3 / 4096); // three fit in no arena with the fourth
+          const shape = [rows, 1024];
+          const host = { data: new Float32Array(rows * 1024).fill(1), shape };
+          const p = params(g, { a: host, b: host, c: host, d: host }, { arenaBytes: 2 ** 27 });
+          equal("arenas", tree.arenas(p).length, 2);
+          const lossAndGrad = valueAndGrad((q: typeof p, x: Tensor) => {
+            let s = mul(pick(q.a), x);
+            for (const w of [q.b, q.c, q.d]) s = mul(s, pick(w));
+            return s;
+          });
+          const opt = momentum(g, p);
+          const step = g.record((x: Tensor, lr: Tensor) => {
+            const { value, grads } = lossAndGrad(p, x);
+            opt.update(grads, { lr });
+            return value;
+          });
+          equal("value", await step({ data: f32(2 ** -24), shape: [] }, 2 ** -20).item(), 1);
+          const w = (await p.d.data()) as Float32Array;
+          const n = rows * 1024;
+          const stride = Math.floor(n / 64);
+          const moved = 1 - 2 ** -20 * (64 ** 3 * 2 ** -24);
+          equal("a picked weight", w[stride], Math.fround(moved));
+          equal("the others", [w[1], w[n - 1]], [1, 1]);
+          const large = () => g.zeros([Math.floor(max / 4) + 1]);
+          await throws("one tensor too large", large, LimitError, new RegExp(String(max)));
+        },
+        false,
+      ),
+  },
+  {
+    name: "a scope a block, and remat, save memory",
+    async run(gpu) {
+      const inference = await chain(gpu, "plain", false);
+      const scoped = await chain(gpu, "scope", false);
+      assert(scoped < 0.3 * inference, "inference, scope a block", [scoped, inference]);
+      const training = await chain(gpu, "plain", true);
+      const scopedTraining = await chain(gpu, "scope", true);
+      assert(scopedTraining < 0.6 * training, "training, scope a block", [
+        scopedTraining,
+        training,
+      ]);
+      const rebuilt = await chain(gpu, "remat", true);
+      assert(rebuilt < 0.5 * training, "training, remat", [rebuilt, training]);
+    },
+  },
+  {
+    name: "memory() says what is alive and, in debug mode, who made it",
+    run: (gpu) =>
+      own(gpu, async (g) => {
+        equal("nothing at the start", g.memory().alive, []);
+        const p = params(g, { w: values(new Float32Array(1000)) });
+        const x = g.tensor(f32(1, 2, 3));
+        const [arena, tensor] = g.memory().alive;
+        equal("the arena", [arena!.op, arena!.bytes], ["params", 4096]);
+        equal("the tensor", [tensor!.op, tensor!.bytes], ["tensor", 12]);
+        assert(/memory\.ts/.test(tensor!.site ?? ""), "the site is this file", tensor!.site);
+        tree.dispose([p, x]);
+        equal("nothing at the end", g.memory().alive, []);
+      }),
+  },
+  {
+    name: "one readback of a whole tree",
+    async run(gpu) {
+      const p = initNet(gpu, 5);
+      const u = gpu.tensor(Uint32Array.of(1, 2 ** 32 - 1));
+      await gpu.sync();
+      const before = gpu.counts();
+      const all = await gpu.read({ p, list: [u] });
+      equal("submits", gpu.counts().submits - before.submits, 1);
+      equalBits(
+        "values",
+        tree.leaves(p).length === 5 ? all.p.hidden.w.data : [],
+        await p.hidden.w.data(),
+      );
+      equal("shape", [...all.p.hidden.w.shape], [16, 16]);
+      equalBits("u32", all.list[0]!.data, [1, 2 ** 32 - 1]);
+      assert(all.list[0]!.data instanceof Uint32Array, "u32 stays u32");
+      tree.dispose([p, u]);
+    },
+  },
+  {
+    name: "paths, map and layout of trees",
+    async run(gpu) {
+      const t = (v: number) => gpu.tensor(f32(v));
+      const model = { b: [t(1), { w: t(2) }], a: null, c: { d: t(3) } };
+      equal(
+        "paths in order of keys",
+        tree.leaves(model).map((l) => l.path),
+        ["b/0", "b/1/w", "c/d"],
+      );
+      const twice = gpu.scope(() => tree.map(model, (x) => scale(x, { by: 2 })));
+      equal("map", await flat(twice), [2, 4, 6]);
+      equal("null stays", twice.a, null);
+      tree.dispose([model, twice]);
+    },
+  },
+  {
+    name: "writes come in order: assign, compute, read",
+    async run(gpu) {
+      const t = gpu.tensor(f32(1));
+      const reads: Promise<Float32Array | Uint32Array>[] = [];
+      const made: Tensor[] = [];
+      for (let i = 0; i < 300; i++) {
+        gpu.assign(t, f32(i));
+        const y = scale(t, { by: 2 });
+        made.push(y);
+        reads.push(y.data());
+      }
+      const all = await Promise.all(reads);
+      equal(
+        "values",
+        all.map((v) => v[0]),
+        Array.from({ length: 300 }, (_, i) => 2 * i),
+      );
+      equalBits("the last", await t.data(), [299]);
+      tree.dispose([t, made]);
+    },
+  },
+];
