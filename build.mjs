@@ -63,8 +63,14 @@ const asModules = {
 };
 
 async function modules() {
-  const common = { bundle: true, format: "esm", write: false, absWorkingDir: root };
-  const seen = new Set(entries.length ? [] : ["src/index.ts"]);
+  const common = {
+    bundle: true,
+    format: "esm",
+    write: false,
+    absWorkingDir: root,
+    logLevel: "error",
+  };
+  const seen = new Set();
   for (const platform of ["node", "browser"]) {
     const inputs = platform === "node" ? entries : ["src/index.ts"];
     const found = await build({

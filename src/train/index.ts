@@ -1,0 +1,29 @@
+// Training and using classifiers: what the command and pages share.
+export { type Batch, batchOf, epochOf, type Scaling, scalingOf } from "./batches.ts";
+export {
+  type Classifier,
+  classesOf,
+  classifier,
+  type Description,
+  loadClassifier,
+  modelOf,
+  type Opened,
+  openClassifier,
+  probabilities,
+} from "./classifier.ts";
+export {
+  evaluate,
+  type Progress,
+  type Score,
+  type Start,
+  type State,
+  type TrainOptions,
+  train,
+} from "./loop.ts";
+export {
+  type NetOptions,
+  type Recipe,
+  type Variant,
+  variantByName,
+  variantNames,
+} from "./recipes.ts";
