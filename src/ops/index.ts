@@ -8,6 +8,8 @@ export {
   sigmoidCrossEntropy,
   softmaxCrossEntropy,
 } from "./crossEntropy.ts";
+export type { DrawAttrs } from "./draw.ts";
+export { dropout } from "./dropout.ts";
 export {
   abs,
   add,
@@ -53,4 +55,5 @@ export {
 } from "./scaledActivation.ts";
 export { logSoftmax, type SoftmaxAttrs, softmax } from "./softmax.ts";
 export { standardize } from "./standardize.ts";
+export { type StochDepthAttrs, stochDepth } from "./stochDepth.ts";
 export { topK } from "./topK.ts";
