@@ -1,5 +1,5 @@
 // shaders/argmax.wgsl: y[outer, cols] = the first row of the greatest x[outer, rows, cols]. LANES neighbouring threads
-// share one output, each with every LANES-th row. Needs lib/order.
+// share one output, each with every LANES-th row.
 const WG: u32 = 64u;
 const LANES: u32 = 64u;
 
@@ -14,6 +14,13 @@ struct Params {
 
 var<workgroup> best: array<vec2u, WG>; // order, row
 
+// Floats as integers of the same order. All NaN are equal and greatest, and -0 equals 0.
+fn orderOf(bits: u32) -> u32 {
+  let size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) { return 0xffffffffu; }
+  if (size == 0u) { return 0x80000000u; }
+  return select(bits | 0x80000000u, ~bits, bits != size);
+}
 fn better(a: vec2u, b: vec2u) -> vec2u {
   return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
 }

@@ -1,5 +1,5 @@
 // shaders/topK.wgsl: the k greatest of each row of x[rows, n], in falling order, and the gradient: WG threads a row.
-// Each turn finds the best of what comes after the last pick: n k / WG loads a thread, and no memory. Needs lib/order.
+// Each turn finds the best of what comes after the last pick: n k / WG loads a thread, and no memory.
 const WG: u32 = 64u;
 
 struct Params {
@@ -17,6 +17,11 @@ struct Params {
 
 var<workgroup> best: array<vec2u, WG>; // order, index
 
+// Floats as integers of the same order. All NaN are equal and greatest, and -0 is less than 0.
+fn orderOf(bits: u32) -> u32 {
+  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xffffffffu; }
+  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}
 // Whether a comes before b: greater, or as great and further left.
 fn before(a: vec2u, b: vec2u) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
 

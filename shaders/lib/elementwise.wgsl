@@ -81,7 +81,10 @@ fn one(bits: U) -> U {
     return bitcast<U>(select(y, high, y > high));
   }
   if (OP == TO_F32) { return bitcast<U>(V(bits)); }
-  if (OP == TO_U32) { return U(x); }
+  if (OP == TO_U32) { // the conversion's own greatest is the greatest f32 below 2^32
+    let size = bits & U(MAGNITUDE);
+    return select(select(U(x), U(), size > U(INFINITY)), U(0xffffffffu), x >= V(4294967296.0));
+  }
   if (OP == FILL) { return U(p.s); }
   return bits;
 }

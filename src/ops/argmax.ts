@@ -1,6 +1,5 @@
 // The place of the greatest value along an axis.
 import source from "../../shaders/argmax.wgsl";
-import order from "../../shaders/lib/order.wgsl";
 import { defineOp } from "../core/op.ts";
 import { sizeOf } from "../core/tensor.ts";
 import { axisOf, wantDtype } from "./axes.ts";
@@ -23,7 +22,7 @@ export const argmax = /* @__PURE__ */ defineOp({
     const rows = x.shape[at]!;
     const cols = sizeOf(x.shape.slice(at + 1));
     const lanes = cols > 1 || rows <= 8 ? 1 : rows <= 512 ? 8 : 64; // neighbours read neighbours
-    const kernel = kernelOf(source, "argmax", { LANES: lanes }, [order]);
+    const kernel = kernelOf(source, "argmax", { LANES: lanes }, []);
     run(kernel, { x, y }, { outputs: y.size, rows, cols }, [y.size * lanes]);
   },
 });

@@ -1,5 +1,4 @@
 // The k greatest values along the last axis, with their places.
-import order from "../../shaders/lib/order.wgsl";
 import source from "../../shaders/topK.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
@@ -8,8 +7,8 @@ import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import { axisOf, wantDtype } from "./axes.ts";
 
-const forward = /* @__PURE__ */ defineKernel(source, { entry: "forward", uses: [order] });
-const backward = /* @__PURE__ */ defineKernel(source, { entry: "backward", uses: [order] });
+const forward = /* @__PURE__ */ defineKernel(source, { entry: "forward" });
+const backward = /* @__PURE__ */ defineKernel(source, { entry: "backward" });
 const WG = 64;
 
 /** One workgroup a row, in turns beyond what one grid axis holds. */
@@ -27,7 +26,8 @@ function perRow(
 
 /**
  * `values` and u32 `indices` of the k greatest along the last axis, greatest first, as `jax.lax.top_k`: of equal values
- * the lower index comes first, NaN counts as greatest. The gradient goes to the picked places.
+ * the lower index comes first, -0 is less than 0, and every NaN is greater than all numbers. The gradient goes to the
+ * picked places.
  */
 export const topK = /* @__PURE__ */ defineOp({
   name: "topK",
