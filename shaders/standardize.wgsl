@@ -2,6 +2,8 @@
 // w, y, dy, dw: rows x cols, cols counted in F (vec4f where 4 divides them, else f32); gain, dgain: cols. A workgroup
 // takes CX neighbouring columns; its thread (cx, sy) walks rows sy, sy + SY, ... of one, and the SY parts meet in
 // workgroup memory, in a fixed order. The sum of squares is var * fan_in: the variance is the biased one.
+// The mean is one rounding off; the second pass also sums w - mean, whose mean `off` is what is missing. (Without it
+// columns of almost equal values, which eps scales by up to 100, keep that rounding as their whole result.)
 struct Params { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> w: array<F>;
 @group(0) @binding(1) var<storage, read> gain: array<F>;
@@ -40,18 +42,26 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) l
   }
   let mean = total(s, lid) / f32(p.rows);
   s = F();
+  var sd = F();
   for (var a = first; a < p.rows; a += RUN) {
     var t = F();
+    var td = F();
     for (var r = a; r < min(a + RUN, p.rows); r += SY) {
       let d = w[r * p.cols + at] - mean;
       t += d * d;
+      td += d;
     }
     s += t;
+    sd += td;
   }
-  var scale = inverseSqrt(max(total(s, lid), F(p.eps)));
+  let off = total(sd, lid) / f32(p.rows);
+  let v = total(s, lid) - f32(p.rows) * off * off;
+  var scale = inverseSqrt(max(v, F(p.eps)));
   if (GAIN) { scale *= gain[at]; }
   if (col < p.cols) {
-    for (var r = first; r < p.rows; r += SY) { y[r * p.cols + col] = (w[r * p.cols + col] - mean) * scale; }
+    for (var r = first; r < p.rows; r += SY) {
+      y[r * p.cols + col] = ((w[r * p.cols + col] - mean) - off) * scale;
+    }
   }
 }
 
@@ -78,19 +88,24 @@ fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) 
   let meanDy = total(sdy, lid) / f32(p.rows);
   s = F();
   sdy = F();
+  var sd = F();
   for (var a = first; a < p.rows; a += RUN) {
     var t = F();
     var tdy = F();
+    var td = F();
     for (var r = a; r < min(a + RUN, p.rows); r += SY) {
       let d = w[r * p.cols + at] - mean;
       t += d * d;
-      tdy += dy[r * p.cols + at] * d;
+      tdy += (dy[r * p.cols + at] - meanDy) * d; // its sum with d's own mean is 0: no correction for `off`
+      td += d;
     }
     s += t;
     sdy += tdy;
+    sd += td;
   }
   let eps = F(p.eps);
-  let v = total(s, lid);
+  let off = total(sd, lid) / f32(p.rows);
+  let v = total(s, lid) - f32(p.rows) * off * off;
   let t = total(sdy, lid);
   let inv = inverseSqrt(max(v, eps));
   let share = select(select(F(), F(1.0), v > eps), F(0.5), v == eps); // as jnp.maximum shares its gradient
@@ -100,7 +115,7 @@ fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) 
   if (col < p.cols) {
     for (var r = first; r < p.rows; r += SY) {
       let i = r * p.cols + col;
-      dw[i] = scale * ((dy[i] - meanDy) - (w[i] - mean) * pull);
+      dw[i] = scale * ((dy[i] - meanDy) - ((w[i] - mean) - off) * pull);
     }
     if (first == 0u) { dgain[col] = t * inv; }
   }
