@@ -60,15 +60,9 @@ export interface Variant {
 }
 
 let forced: Core | null = null;
-/** Runs `f` with all products on one core, where the adapter can run it; for tests. */
-export function withCore<R>(core: Core, f: () => R): R {
-  const before = forced;
+/** From now on all products run on one core, which the adapter must be able to run; null: chosen again. For tests. */
+export function forceCore(core: Core | null): void {
   forced = core;
-  try {
-    return f();
-  } finally {
-    forced = before;
-  }
 }
 
 /** Lanes of a subgroup if the lanes core can run: one size, 4 or 8. Else 0. */
@@ -133,10 +127,10 @@ function splitsFor(have: number, want: number, pixels: number, least: number): n
 
 function lanesVariant(size: number, m: number, n: number): Variant {
   const across = up(n, 4 * size); // subgroups that the columns fill
-  const wx = [4, 3, 2, 1].find((w) => across % w === 0)!;
+  const wx = [4, 2, 1].find((w) => across % w === 0)!;
   const down = up(m, size);
   const rows = down >= 4 ? 4 : down >= 2 ? 2 : 1;
-  const wy = down >= 64 * rows ? Math.max(1, Math.floor(4 / wx)) : 1;
+  const wy = down >= 64 * rows ? 4 / wx : 1;
   return { ...BASE, core: "lanes", lanes: size, wx, wy, rows };
 }
 
@@ -174,7 +168,7 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, bias: boolean, w
     BElement: element(y4),
     X4: x4,
     Y4: y4,
-    MASK_A: masked(g, pass, depth),
+    MASK_A: core !== "tile" || masked(g, pass, depth), // elsewhere a mask costs less than a pipeline
     MASK_K: pass !== "weight" && tapQuads % (depth / 4) !== 0,
     BIAS: bias,
     ...{ LANES: size, WX: wx, WY: wy, ROWS: rows, QUADS: quads, DEPTH: depth, PREFETCH: prefetch },
