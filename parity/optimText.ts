@@ -23,7 +23,7 @@ export const schedules = {
       start: config.number("start_val"),
       base: config.number("max_val"),
       warmup: config.number("warmup_steps"),
-      factor: config.number("decay_factor"),
+      factor: Math.fround(config.number("decay_factor")), // JAX raises it in f32, which multiplies its rounding
       interval: config.number("decay_interval"),
     }),
 };

@@ -35,7 +35,7 @@ type Run = (gpu: Gpu, given: Case, goldens: Goldens) => Promise<Outcome>;
  * The options of SGD and SGD_AGC. The reference applies Nesterov's momentum whenever `nesterov` is not None, so
  * `False` is Nesterov too.
  */
-export function optimizerOptions(config: Settings) {
+export function optimizerOptions(config: Settings, weightDecay: number | null = null) {
   const name = config.string("optimizer");
   if (name !== "SGD" && name !== "SGD_AGC") throw new FormatError("not supported yet");
   const momentum = config.numberOrNull("momentum", null);
@@ -44,7 +44,7 @@ export function optimizerOptions(config: Settings) {
     momentum,
     nesterov,
     dampening: config.number("dampening", 0),
-    weightDecay: config.numberOrNull("weight_decay", null),
+    weightDecay: config.numberOrNull("weight_decay", weightDecay),
   };
   const clipping = config.numberOrNull("clipping", name === "SGD" ? null : 0.01);
   const eps = config.numberOrNull("eps", null) ?? 1e-3;
@@ -61,8 +61,10 @@ const optimizer: Run = async (gpu, given, goldens) => {
   const problem = await goldens.readCase(config.string("inputs_of"));
   if (problem.problems.length) throw new FormatError(problem.problems.join("; "));
   const first = config.number("itr0", 0);
-  const { kind, options } = optimizerOptions(config);
   const rate = config.any("lr");
+  // Cases with a schedule were made with the experiment's weight decay, though their config does not say so: a
+  // parameter without a gradient moves by just that.
+  const { kind, options } = optimizerOptions(config, typeof rate === "string" ? 2e-5 : null);
   const schedule = typeof rate === "string" ? parseSchedule(rate) : null;
   const lr = schedule ?? (() => config.number("lr"));
   const base = lr(first);
