@@ -29,6 +29,7 @@ export {
   square,
   sub,
 } from "./elementwise.ts";
+export { linear, type MatmulAttrs, matmul } from "./matmul.ts";
 export { oneHot } from "./oneHot.ts";
 export { avgPool, maxPool, type PoolAttrs } from "./pool.ts";
 export { broadcastTo, concat, flip, pad, reshape, slice, transpose } from "./rearrange.ts";
