@@ -7,22 +7,10 @@ import { defineOp } from "../core/op.ts";
 import { type Shape, sameShape, type Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import { rowKernel } from "./rows.ts";
 import { loopThreads } from "./threads.ts";
 
-const kernel = (entry: string, SOFT = false, WG = 64) =>
-  defineKernel(source, { entry, knobs: { SOFT, WG }, uses: [exp, row] });
-/** A workgroup a row: on a software adapter a small one, whose barriers are cheap. */
-const rows = /* @__PURE__ */ (() => {
-  const both = (SOFT: boolean, WG: number) => ({
-    losses: kernel("losses", SOFT, WG),
-    backward: kernel("backward", SOFT, WG),
-    backwardLabels: kernel("backwardLabels", SOFT, WG),
-  });
-  return {
-    software: { hard: both(false, 8), soft: both(true, 8) },
-    hardware: { hard: both(false, 64), soft: both(true, 64) },
-  };
-})();
+const kernel = (entry: string) => defineKernel(source, { entry, uses: [exp, row] });
 const sumParts = /* @__PURE__ */ kernel("sumParts");
 const sigmoidLosses = /* @__PURE__ */ kernel("sigmoidLosses");
 const sigmoidParts = /* @__PURE__ */ kernel("sigmoidParts");
@@ -47,7 +35,7 @@ const total = (run: Run, parts: Tensor, y: Tensor, factor: number): void => {
 function plan(run: Run, x: Tensor, labels: Tensor, smoothing: number, reduction: Reduction) {
   const classes = x.shape.at(-1)!;
   const n = x.size / classes;
-  const kernels = rows[run.adapter.kind][labels.dtype === "u32" ? "hard" : "soft"];
+  const SOFT = labels.dtype === "f32";
   const factor = reduction === "mean" ? 1 / n : 1;
   const params = {
     n,
@@ -57,7 +45,12 @@ function plan(run: Run, x: Tensor, labels: Tensor, smoothing: number, reduction:
     factor,
     each: reduction === "none" ? 1 : 0,
   };
-  return { kernels, params, threads: [n * kernels.losses.workgroup[0]] as const };
+  /** One of the kernels that take a row a workgroup. */
+  const perRow = (entry: string, tensors: Readonly<Record<string, Tensor>>): void => {
+    const kernel = rowKernel(run, source, entry, { SOFT }, [exp]);
+    run(kernel, tensors, params, [n * kernel.workgroup[0]]);
+  };
+  return { perRow, params };
 }
 
 /**
@@ -94,17 +87,16 @@ export const softmaxCrossEntropy = /* @__PURE__ */ defineOp({
     return reduction === "none" ? outer : [];
   },
   forward: (run, { logits, labels, y }, { smoothing = 0, reduction = "mean" }) => {
-    const { kernels, params, threads } = plan(run, logits, labels, smoothing, reduction);
+    const { perRow, params } = plan(run, logits, labels, smoothing, reduction);
     const each = reduction === "none" || params.n === 1 ? y : run.scratch([params.n]);
-    run(kernels.losses, { x: logits, labels, y: each }, params, threads);
+    perRow("losses", { x: logits, labels, y: each });
     if (each !== y) total(run, each, y, params.factor);
   },
   backward: (run, tensors, { smoothing = 0, reduction = "mean" }) => {
     const { logits, labels, dy, dlogits, dlabels } = tensors;
-    const { kernels, params, threads } = plan(run, logits, labels, smoothing, reduction);
-    const given = { x: logits, labels, dy };
-    if (dlogits) run(kernels.backward, { ...given, dx: dlogits }, params, threads);
-    if (dlabels) run(kernels.backwardLabels, { x: logits, dy, dlabels }, params, threads);
+    const { perRow } = plan(run, logits, labels, smoothing, reduction);
+    if (dlogits) perRow("backward", { x: logits, labels, dy, dx: dlogits });
+    if (dlabels) perRow("backwardLabels", { x: logits, dy, dlabels });
   },
 });
 

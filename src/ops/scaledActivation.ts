@@ -8,10 +8,11 @@ import { defineOp } from "../core/op.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import { rowKernel } from "./rows.ts";
 import { loopThreads } from "./threads.ts";
 
-const kernel = (entry: string, KIND = "IDENTITY", WG = 64) =>
-  defineKernel(source, { entry, knobs: { KIND, WG }, uses: [exp, row] });
+const kernel = (entry: string, KIND = "IDENTITY") =>
+  defineKernel(source, { entry, knobs: { KIND }, uses: [exp, row] });
 const both = (kind: string) => ({
   forward: kernel("forward", kind),
   backward: kernel("backward", kind),
@@ -37,15 +38,6 @@ const elementwise = /* @__PURE__ */ (() => ({
 }))();
 const gluForward = /* @__PURE__ */ kernel("gluForward");
 const gluBackward = /* @__PURE__ */ kernel("gluBackward");
-/** A workgroup a row: on a software adapter a small one, whose barriers are cheap. */
-const logSoftmax = /* @__PURE__ */ (() => {
-  const rows = (WG: number) => ({
-    forward: kernel("logSoftmaxForward", "IDENTITY", WG),
-    backward: kernel("logSoftmaxBackward", "IDENTITY", WG),
-  });
-  return { software: rows(8), hardware: rows(64) };
-})();
-
 /** The constants that make each function keep the variance of a unit normal: `base.py: nonlinearities`. */
 const gammas = {
   identity: 1,
@@ -86,7 +78,7 @@ function forward(run: Run, x: Tensor, y: Tensor, kind: Kind, factor: number): vo
   const params = { n: y.size, width, factor };
   if (kind === "glu") run(gluForward, { xs: x, ys: y }, params, [loopThreads(run, y.size)]);
   else if (kind === "log_softmax") {
-    const kernel = logSoftmax[run.adapter.kind].forward;
+    const kernel = rowKernel(run, source, "logSoftmaxForward", {}, [exp]);
     run(kernel, { xs: x, ys: y }, params, [(y.size / width) * kernel.workgroup[0]]);
   } else
     run(elementwise[kind].forward, { x, y }, params, [loopThreads(run, Math.ceil(y.size / 4))]);
@@ -98,7 +90,7 @@ function backward(run: Run, x: Tensor, dy: Tensor, dx: Tensor, kind: Kind, facto
   const rows = { xs: x, dys: dy, dxs: dx };
   if (kind === "glu") run(gluBackward, rows, params, [loopThreads(run, dy.size)]);
   else if (kind === "log_softmax") {
-    const kernel = logSoftmax[run.adapter.kind].backward;
+    const kernel = rowKernel(run, source, "logSoftmaxBackward", {}, [exp]);
     run(kernel, rows, params, [(dy.size / width) * kernel.workgroup[0]]);
   } else {
     const threads = loopThreads(run, Math.ceil(dy.size / 4));
