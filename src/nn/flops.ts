@@ -7,31 +7,48 @@ export interface Flops {
   readonly total: number;
 }
 
-export const flops = (perPart: readonly number[]): Flops => ({
-  perPart,
-  total: perPart.reduce((a, b) => a + b, 0),
-});
+/** A convolution with SAME padding and a square kernel. */
+export interface ConvShape {
+  readonly inCh: number;
+  readonly outCh: number;
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly groups?: number;
+}
 
 /**
  * `base.py: count_conv_flops` for an input of `h` by `w`. Like the reference it divides sizes
  * without rounding up, so that odd sizes give fractions.
  */
-export function convFlops(
-  {
-    inCh,
-    outCh,
-    kernel,
-    stride = 1,
-    groups = 1,
-  }: {
-    readonly inCh: number;
-    readonly outCh: number;
-    readonly kernel: number;
-    readonly stride?: number;
-    readonly groups?: number;
-  },
+export function convFlops(conv: ConvShape, h: number, w: number): number {
+  const { inCh, outCh, kernel, stride = 1, groups = 1 } = conv;
+  return ((outCh * h * w) / stride ** 2) * (inCh / groups) * kernel ** 2;
+}
+
+/** Something that counts itself, and divides the sizes of what follows by its stride. */
+export interface Counted {
+  readonly stride: number;
+  readonly count: (h: number, w: number) => number;
+}
+
+export const counted = (conv: ConvShape): Counted => ({
+  stride: conv.stride ?? 1,
+  count: (h, w) => convFlops(conv, h, w),
+});
+
+/** The parts one after another, and a classifier at the end. */
+export function countFlops(
+  parts: readonly Counted[],
+  classifier: number,
   h: number,
   w: number,
-): number {
-  return ((outCh * h * w) / stride ** 2) * (inCh / groups) * kernel ** 2;
+): Flops {
+  let scale = 1;
+  const perPart = parts.map(({ stride, count }) => {
+    const n = count(h / scale, w / scale);
+    scale *= stride;
+    return n;
+  });
+  perPart.push(classifier);
+  return { perPart, total: perPart.reduce((a, b) => a + b, 0) };
 }

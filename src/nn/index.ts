@@ -1,0 +1,42 @@
+// Layers and models: what `nn` exports, and nothing else.
+export type { Block, BlockConfig, BlockOptions, BlockOutputs, BlockSpec } from "./block.ts";
+export type { Flops } from "./flops.ts";
+export * as init from "./init.ts";
+export { type Layer, layer, param } from "./layer.ts";
+export {
+  type ConvOptions,
+  type LinearOptions,
+  linear,
+  type Mode,
+  type SqueezeExciteOptions,
+  type StochDepthOptions,
+  signalMetrics,
+  squeezeExcite,
+  stochDepth,
+  wsConv2d,
+} from "./layers.ts";
+export type { Metrics, Model, ModelOutputs, OutputsMode } from "./model.ts";
+export { haikuNames, specPaths } from "./names.ts";
+export { type NFBlockOptions, type NFNet, type NFNetOptions, nfBlock, nfnet } from "./nfnet.ts";
+export {
+  type NFRegnet,
+  type NFRegnetBlockOptions,
+  type NFRegnetOptions,
+  nfRegnet,
+  nfRegnetBlock,
+} from "./nfRegnet.ts";
+export {
+  type NFResBlockOptions,
+  type NFResnet,
+  type NFResnetOptions,
+  nfResBlock,
+  nfResnet,
+} from "./nfResnet.ts";
+export {
+  type NFNetVariant,
+  type NFRegnetVariant,
+  type NFResnetVariant,
+  nfnetVariants,
+  nfRegnetVariants,
+  nfResnetVariants,
+} from "./variants.ts";
