@@ -112,6 +112,24 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "an optimizer that is made in a scope outlives it",
+    async run(gpu) {
+      const params = apart(gpu, weights(small)); // a buffer each: state is made in the scope too
+      let made: { opt: optim.Optimizer<Params>; alone: optim.Ema<Params> } | undefined;
+      gpu.scope<void>(() => {
+        made = { opt: optim.sgdAgc(params, options), alone: optim.ema(params, { decay: 0.5 }) };
+      });
+      const { opt, alone } = made!;
+      const grads = apart(gpu, gradient(small, 0));
+      opt.update(grads, { lr: 0.1, step: 0 });
+      alone.update({ step: 0 });
+      await gpu.read({ ...(opt.ema as Params) });
+      opt.dispose();
+      alone.dispose();
+      tree.dispose([params, grads]);
+    },
+  },
+  {
     name: "other leaves of the gradients are not looked at, parameters outside stay",
     async run(gpu) {
       const params = inArenas(gpu, weights(mixed));
