@@ -96,6 +96,8 @@ export function assign(gpu: Gpu, to: unknown, from: unknown): void | Promise<voi
   const targets = leaves(to);
   const sources = match(gpu, targets, from);
   if (sources.some(isLazy)) return load(gpu, targets, sources);
+  const bytes = sources.reduce((n, s) => n + (isHost(s) ? s.data.byteLength : 0), 0);
+  gpu.internals.recorder.admit(bytes, "assign");
   for (const [i, source] of sources.entries())
     write(gpu, targets[i]!.tensor, source as Tensor | Host);
 }

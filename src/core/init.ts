@@ -35,8 +35,6 @@ export interface InitOptions {
 
 /** Leaves begin at multiples of this: the largest offset alignment that an adapter may ask for. */
 const ALIGN = 256;
-/** Submitted this often while values are uploaded, so that staging copies do not pile up. */
-const UPLOAD_BYTES = 64 * 2 ** 20;
 
 const isSpec = (x: unknown): x is ParamSpec =>
   typeof x === "object" &&
@@ -86,7 +84,6 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
     Math.min(arenaBytes, max),
   );
   const storages = arenas.map(({ bytes, views }) => memory.arena(bytes, views, "params"));
-  let waiting = 0;
   const make = ({ shape, init: fill, draws = 0 }: ParamSpec, i: number) => {
     for (let n = train ? draws : 0; n > 0; n--) keys.next();
     const values = fill(fill.random ? keys.next() : none, shape);
@@ -98,11 +95,6 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
     const { arena, offset } = places[i]!;
     const t = new Tensor(gpu, storages[arena]!, offset, shape, "f32");
     memory.upload(t, values);
-    waiting += values.byteLength;
-    if (waiting > UPLOAD_BYTES) {
-      memory.flushUploads();
-      waiting = 0;
-    }
     return t;
   };
   try {

@@ -107,6 +107,7 @@ export class Memory {
 
   /** Host data on the device. */
   constant(data: HostArray, shape: Shape, dtype: DType, label: string): Tensor {
+    this.recorder.admit(data.byteLength, label);
     const t = this.empty(shape, dtype, label, "constant");
     this.upload(t, data);
     return t;
@@ -142,13 +143,7 @@ export class Memory {
   }
 
   upload(t: Tensor, data: HostArray): void {
-    this.recorder.upload(t.storage.buf.gpu, t.byteOffset, data, t.storage.label);
-  }
-
-  /** Lets the device take what was uploaded. */
-  flushUploads(): void {
-    this.recorder.flush();
-    this.recorder.submitNothing();
+    this.recorder.upload(t.storage.buf.gpu, t.byteOffset, data);
   }
 
   copy(from: Tensor, to: Tensor): void {

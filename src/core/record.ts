@@ -194,6 +194,11 @@ export function record<A extends readonly unknown[], R>(
       values.push(v);
       return x;
     });
+    const bytes = values.map((v) => (v instanceof Tensor ? 0 : v.data.byteLength));
+    recorder.admit(
+      bytes.reduce((n, b) => n + b, 0),
+      label,
+    );
     return values;
   };
   const keyOf = (args: readonly unknown[], values: readonly Given[]): string =>

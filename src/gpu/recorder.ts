@@ -58,6 +58,8 @@ export interface Counts {
 const FLUSH_EVERY = 128;
 /** Uploads that nothing has been awaited behind. Past this the host is far ahead of the device. */
 const MAX_UPLOADS = 2 ** 30;
+/** Staging copies are freed only at a submit, also at an empty one. */
+const STAGED_BYTES = 64 * 2 ** 20;
 const MAP_READ = 0x1;
 const COPY_DST = 0x8;
 const COPY = 0x4 | COPY_DST;
@@ -77,6 +79,7 @@ export class Recorder {
   #pump: Promise<void> | null = null;
   #uploaded = 0;
   #arrived = 0;
+  #staged = 0;
   #poison: GPUBuffer | null = null;
 
   constructor(readonly device: Device) {
@@ -129,21 +132,20 @@ export class Recorder {
     this.flush();
   }
 
-  /** Copies `data` now, or into a command. */
-  upload(
-    buffer: GPUBuffer,
-    offset: number,
-    data: ArrayBufferView<ArrayBuffer>,
-    what: string,
-  ): void {
+  /** @throws LimitError if so many bytes more would wait for the device. */
+  admit(bytes: number, what: string): void {
     const waiting = this.#uploaded - this.#arrived;
-    if (waiting > 0 && waiting + data.byteLength > this.maxUploads) {
+    if (waiting > 0 && waiting + bytes > this.maxUploads) {
       throw new LimitError(
-        `${what}: ${waiting} bytes of uploads wait for the device and ${data.byteLength} more would pass ` +
-          `the limit of ${this.maxUploads}; await something every few steps, e.g. loss.item() or gpu.sync()`,
+        `${what}: ${waiting} bytes of uploads wait for the device and ${bytes} more would pass the limit ` +
+          `of ${this.maxUploads}; await something every few steps, e.g. loss.item() or gpu.sync()`,
       );
     }
-    this.#uploaded += data.byteLength;
+    this.#uploaded += bytes;
+  }
+
+  /** Copies `data` now, or into a command. */
+  upload(buffer: GPUBuffer, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
     if (!this.#tape && this.idle) {
       this.#write(buffer, offset, data);
       return;
@@ -155,8 +157,13 @@ export class Recorder {
 
   #write(buffer: GPUBuffer, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
     this.device.check("upload");
-    this.device.gpu.queue.writeBuffer(buffer, offset, data);
+    const { queue } = this.device.gpu;
+    queue.writeBuffer(buffer, offset, data);
     this.#counts.uploads++;
+    this.#staged += data.byteLength;
+    if (this.#staged < STAGED_BYTES) return;
+    queue.submit([]);
+    this.#staged = 0;
   }
 
   /** Submits what it can now; while pipelines compile, the rest follows by itself, in order. */
@@ -184,11 +191,6 @@ export class Recorder {
     const commands = this.#pending;
     this.#pending = [];
     this.#encode(commands);
-  }
-
-  /** Staging copies of uploads are freed only at a submit, also at an empty one. */
-  submitNothing(): void {
-    this.device.gpu.queue.submit([]);
   }
 
   /** Waits until all has been submitted, and throws what failed. */
