@@ -27,16 +27,17 @@ fn fault(row: u32) -> f32 {
   return select(0.0, bitcast<f32>(nanBits), labels[row] >= p.classes);
 }
 
-// The largest logit of a row, and the log of the sum of exp(x - largest).
-struct Row { top: f32, logSum: f32 }
+// The largest logit of a row, and the sum of exp(x - largest).
+struct Row { top: f32, sum: f32 }
 fn rowOf(begin: u32, lid: u32) -> Row {
   var m = x[begin];
   for (var i = lid; i < p.classes; i += WG) { m = max(m, x[begin + i]); }
   m = rowMax(m, lid);
   var s = 0.0;
   for (var i = lid; i < p.classes; i += WG) { s += expNegative(vec4f(x[begin + i] - m)).x; }
-  return Row(m, logNormal(vec4f(rowSum(s, lid))).x);
+  return Row(m, rowSum(s, lid));
 }
+fn logOf(x: f32) -> f32 { return logNormal(vec4f(x)).x; }
 
 @compute @workgroup_size(WG)
 fn losses(
@@ -46,8 +47,9 @@ fn losses(
   if (row >= p.n) { return; }
   let begin = row * p.classes;
   let r = rowOf(begin, lid);
+  let logSum = logOf(r.sum);
   var s = 0.0;
-  for (var i = lid; i < p.classes; i += WG) { s += target_(row, i) * ((x[begin + i] - r.top) - r.logSum); }
+  for (var i = lid; i < p.classes; i += WG) { s += target_(row, i) * ((x[begin + i] - r.top) - logSum); }
   s = rowSum(s, lid);
   if (lid == 0u) { y[row] = fault(row) - s; }
 }
@@ -66,7 +68,7 @@ fn backward(
   s = rowSum(s, lid);
   let g = dy[row * p.each] * p.factor + fault(row);
   for (var i = lid; i < p.classes; i += WG) {
-    let softmax = expNegative(vec4f((x[begin + i] - r.top) - r.logSum)).x;
+    let softmax = expNegative(vec4f(x[begin + i] - r.top)).x / r.sum;
     dx[begin + i] = (softmax * s - target_(row, i)) * g;
   }
 }
@@ -80,8 +82,9 @@ fn backwardLabels(
   if (row >= p.n) { return; }
   let begin = row * p.classes;
   let r = rowOf(begin, lid);
+  let logSum = logOf(r.sum);
   let g = -p.keep * p.factor * dy[row * p.each];
-  for (var i = lid; i < p.classes; i += WG) { dlabels[begin + i] = g * ((x[begin + i] - r.top) - r.logSum); }
+  for (var i = lid; i < p.classes; i += WG) { dlabels[begin + i] = g * ((x[begin + i] - r.top) - logSum); }
 }
 
 // softplus(x) - x t is -(t log sigmoid(x) + (1 - t) log sigmoid(-x)).

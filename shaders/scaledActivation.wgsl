@@ -153,34 +153,35 @@ fn gluBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups
   }
 }
 
-// The largest of a row, and the log of the sum of exp(x - largest).
-fn rowLogSum(begin: u32, lid: u32) -> vec2f {
+// The largest of a row, and the sum of exp(x - largest).
+fn rowOf(begin: u32, lid: u32) -> vec2f {
   var m = xs[begin];
   for (var i = lid; i < p.width; i += WG) { m = max(m, xs[begin + i]); }
   m = rowMax(m, lid);
   var s = 0.0;
   for (var i = lid; i < p.width; i += WG) { s += expNegative(vec4f(xs[begin + i] - m)).x; }
-  return vec2f(m, logNormal(vec4f(rowSum(s, lid))).x);
+  return vec2f(m, rowSum(s, lid));
 }
 
 @compute @workgroup_size(WG)
 fn logSoftmaxForward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let begin = (wid.y * nwg.x + wid.x) * p.width;
   if (begin >= p.n) { return; }
-  let row = rowLogSum(begin, lid);
-  for (var i = lid; i < p.width; i += WG) { ys[begin + i] = p.factor * ((xs[begin + i] - row.x) - row.y); }
+  let row = rowOf(begin, lid);
+  let logSum = logNormal(vec4f(row.y)).x;
+  for (var i = lid; i < p.width; i += WG) { ys[begin + i] = p.factor * ((xs[begin + i] - row.x) - logSum); }
 }
 
 @compute @workgroup_size(WG)
 fn logSoftmaxBackward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let begin = (wid.y * nwg.x + wid.x) * p.width;
   if (begin >= p.n) { return; }
-  let row = rowLogSum(begin, lid);
+  let row = rowOf(begin, lid);
   var s = 0.0;
   for (var i = lid; i < p.width; i += WG) { s += dys[begin + i]; }
   s = rowSum(s, lid);
   for (var i = lid; i < p.width; i += WG) {
-    let softmax = expNegative(vec4f((xs[begin + i] - row.x) - row.y)).x;
+    let softmax = expNegative(vec4f(xs[begin + i] - row.x)).x / row.y;
     dxs[begin + i] = p.factor * (dys[begin + i] - softmax * s);
   }
 }
