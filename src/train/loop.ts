@@ -16,7 +16,7 @@ import { type Batch, epochOf } from "./batches.ts";
 import { type Classifier, classesOf, classifier, modelOf, type Opened } from "./classifier.ts";
 import { pacer } from "./pace.ts";
 import { type Journal, type Plan, planOf } from "./plan.ts";
-import type { Recipe } from "./recipes.ts";
+import type { Recipe, Variant } from "./recipes.ts";
 
 export interface Score {
   readonly correct: number;
@@ -56,8 +56,8 @@ export interface State {
 export interface TrainOptions {
   readonly gpu: Gpu;
   readonly data: Dataset;
-  /** One of `variantNames`; default "demo". */
-  readonly variant?: string;
+  /** One of `variantNames`, or your own; default "demo". */
+  readonly variant?: string | Variant;
   /** Replaces parts of the variant's recipe. */
   readonly recipe?: Partial<Recipe>;
   readonly seed?: number;

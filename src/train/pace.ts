@@ -25,14 +25,16 @@ export function pacer(sleeps: boolean): Pacer {
       return now || sent >= window;
     },
     async read(ask) {
-      const left = 0.9 * perStep * sent - (performance.now() - since);
+      const left = Math.min(WINDOW_MS, 0.9 * perStep * sent) - (performance.now() - since);
       if (sleeps && left > 5) await sleep(left);
+      const asked = performance.now();
       const result = await ask();
-      const took = (performance.now() - since) / sent;
-      perStep = perStep === 0 ? took : Math.min(took, 0.5 * (took + perStep));
-      window = Math.max(1, Math.min(MOST_STEPS, Math.round(WINDOW_MS / perStep)));
+      const now = performance.now();
+      // An answer that was there at once may have been there for long: then guess again, lower.
+      perStep = now - asked < 2 ? 0.7 * perStep : (now - since) / sent;
+      window = Math.max(1, Math.min(MOST_STEPS, Math.round(WINDOW_MS / Math.max(perStep, 1))));
       sent = 0;
-      since = performance.now();
+      since = now;
       return result;
     },
   };

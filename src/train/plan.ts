@@ -3,7 +3,7 @@ import { FormatError, OptionError } from "../errors.ts";
 import type { Dataset } from "../io/datasets.ts";
 import { scalingOf } from "./batches.ts";
 import type { Description, Opened } from "./classifier.ts";
-import { type Recipe, variantByName } from "./recipes.ts";
+import { type Recipe, type Variant, variantByName } from "./recipes.ts";
 
 /** How far a run is; part of a checkpoint's meta. */
 export interface Journal {
@@ -20,7 +20,7 @@ export interface Plan extends Journal {
 
 interface Given {
   readonly data: Dataset;
-  readonly variant?: string;
+  readonly variant?: string | Variant;
   readonly recipe?: Partial<Recipe>;
   readonly seed?: number;
   readonly resume?: Opened;
@@ -62,14 +62,22 @@ export function planOf({ data, variant = "demo", recipe, seed = 0, resume }: Giv
   if (resume) return resumed(resume, data);
   if (!Number.isSafeInteger(seed) || seed < 0 || seed >= 2 ** 32)
     throw new OptionError(`train: seed is an integer from 0 to 2^32 - 1, got ${seed}`);
-  const { sizes, options, recipe: own } = variantByName(variant);
+  const named = typeof variant === "string";
+  const { sizes, options, recipe: own } = named ? variantByName(variant) : variant;
   const full = { ...own, ...recipe };
   check(full, data);
   const { height, width } = data.train;
   const scaling = scalingOf(data.train, full.trim);
   const image = { height, width };
   const { classes, name } = data;
-  const description = { variant, sizes, options, classes, scaling, image };
+  const description = {
+    variant: named ? variant : "custom",
+    sizes,
+    options,
+    classes,
+    scaling,
+    image,
+  };
   return { description, recipe: full, seed, epoch: 0, data: name };
 }
 
