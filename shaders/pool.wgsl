@@ -1,7 +1,8 @@
 // shaders/pool.wgsl: average and maximum over windows of an NHWC image.
 // x, dx: images x h x w x c; y, dy: images x oh x ow x c, channels counted in F (vec4f where 4 divides them, else f32).
-// A thread has one place (column, channel) of a row, and walks the rows of all images: y's in avg and max, dx's in the
-// gradients, which gather: they visit the windows that their place is in. Padding is never read and never counted.
+// A thread has one place (column, channel) of a row, and walks the rows of all images: y's in avg and max_, dx's in the
+// gradients, which gather: they visit the windows that their place is in. Padding is never counted.
+// Indices left of or above the image wrap round 2^32, so `< p.h` says that one is inside.
 struct Params {
   rows: u32, h: u32, w: u32, c: u32, oh: u32, ow: u32,
   kh: u32, kw: u32, sh: u32, sw: u32, top: u32, left: u32,
@@ -16,51 +17,78 @@ struct Params {
 alias F = vec4f;
 alias U = vec4u;
 const WG: u32 = 64u;
+// Window and stride where the caller knows them, so that loops unroll; 0: as in Params.
+const KH: u32 = 0u;
+const KW: u32 = 0u;
+const SH: u32 = 0u;
+const SW: u32 = 0u;
+fn windowOf() -> vec2u { return select(vec2u(KH, KW), vec2u(p.kh, p.kw), KH == 0u); }
+fn strideOf() -> vec2u { return select(vec2u(SH, SW), vec2u(p.sh, p.sw), KH == 0u); }
 
-// From which and up to which index of a padded axis of size n window o reaches.
-fn reach(o: u32, k: u32, s: u32, pad: u32, n: u32) -> vec2u {
-  let start = o * s;
-  return vec2u(max(start, pad) - pad, min(start + k, pad + n) - pad);
+// The image and the row in it, carried along without a division.
+struct Row { image: u32, at: u32 }
+fn advance(row: Row, hop: vec2u, height: u32) -> Row {
+  let at = row.at + hop.y;
+  let over = at >= height;
+  return Row(row.image + hop.x + select(0u, 1u, over), select(at, at - height, over));
 }
-// The first and one past the last window that index i is in.
-fn windows(i: u32, k: u32, s: u32, pad: u32, count: u32) -> vec2u {
-  let at = i + pad;
-  return vec2u((max(at + 1u, k) - k + s - 1u) / s, min(at / s + 1u, count));
+
+// How many indices of an axis of size n lie in window o.
+fn inside(o: u32, k: u32, s: u32, pad: u32, n: u32) -> u32 {
+  return min(o * s + k, pad + n) - max(o * s, pad);
 }
 
 @compute @workgroup_size(WG)
 fn avg(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
   if (id.x >= p.ow * p.c) { return; }
-  let cols = reach(id.x / p.c, p.kw, p.sw, p.left, p.w);
+  let k = windowOf();
+  let s = strideOf();
+  let ox = id.x / p.c;
   let channel = id.x % p.c;
+  let across = inside(ox, k.y, s.y, p.left, p.w);
+  let hop = vec2u(nwg.y / p.oh, nwg.y % p.oh);
+  var at = Row(id.y / p.oh, id.y % p.oh);
   for (var row = id.y; row < p.rows; row += nwg.y) {
-    let image = row / p.oh;
-    let rows = reach(row - image * p.oh, p.kh, p.sh, p.top, p.h);
-    var s = F();
-    for (var r = rows.x; r < rows.y; r++) {
-      for (var q = cols.x; q < cols.y; q++) { s += x[((image * p.h + r) * p.w + q) * p.c + channel]; }
+    var sum = F();
+    for (var i = 0u; i < k.x; i++) {
+      let r = at.at * s.x + i - p.top;
+      for (var j = 0u; j < k.y; j++) {
+        let q = ox * s.y + j - p.left;
+        let ok = r < p.h && q < p.w;
+        sum += select(F(), x[select(0u, ((at.image * p.h + r) * p.w + q) * p.c + channel, ok)], ok);
+      }
     }
-    y[row * p.ow * p.c + id.x] = s / f32((rows.y - rows.x) * (cols.y - cols.x));
+    y[row * p.ow * p.c + id.x] = sum / f32(inside(at.at, k.x, s.x, p.top, p.h) * across);
+    at = advance(at, hop, p.oh);
   }
 }
 
+// Window i back from the last one that begins at or before a place: o = place / stride - i, if it reaches that far.
 @compute @workgroup_size(WG)
 fn avgBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
   if (id.x >= p.w * p.c) { return; }
-  let cols = windows(id.x / p.c, p.kw, p.sw, p.left, p.ow);
+  let k = windowOf();
+  let s = strideOf();
+  let n = (k + s - 1u) / s;
+  let qx = id.x / p.c + p.left;
   let channel = id.x % p.c;
+  let hop = vec2u(nwg.y / p.h, nwg.y % p.h);
+  var at = Row(id.y / p.h, id.y % p.h);
   for (var row = id.y; row < p.rows; row += nwg.y) {
-    let image = row / p.h;
-    let rows = windows(row - image * p.h, p.kh, p.sh, p.top, p.oh);
-    var s = F();
-    for (var r = rows.x; r < rows.y; r++) {
-      let a = reach(r, p.kh, p.sh, p.top, p.h);
-      for (var q = cols.x; q < cols.y; q++) {
-        let b = reach(q, p.kw, p.sw, p.left, p.w);
-        s += dy[((image * p.oh + r) * p.ow + q) * p.c + channel] / f32((a.y - a.x) * (b.y - b.x));
+    let ry = at.at + p.top;
+    var sum = F();
+    for (var i = 0u; i < n.x; i++) {
+      let r = ry / s.x - i;
+      for (var j = 0u; j < n.y; j++) {
+        let q = qx / s.y - j;
+        let ok = r < p.oh && q < p.ow && ry - r * s.x < k.x && qx - q * s.y < k.y;
+        let count = inside(r, k.x, s.x, p.top, p.h) * inside(q, k.y, s.y, p.left, p.w);
+        let v = dy[select(0u, ((at.image * p.oh + r) * p.ow + q) * p.c + channel, ok)];
+        sum += select(F(), v / f32(count), ok);
       }
     }
-    dx[row * p.w * p.c + id.x] = s;
+    dx[row * p.w * p.c + id.x] = sum;
+    at = advance(at, hop, p.h);
   }
 }
 
@@ -68,20 +96,28 @@ fn avgBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups
 @compute @workgroup_size(WG)
 fn max_(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
   if (id.x >= p.ow * p.c) { return; }
-  let cols = reach(id.x / p.c, p.kw, p.sw, p.left, p.w);
+  let k = windowOf();
+  let s = strideOf();
+  let ox = id.x / p.c;
   let channel = id.x % p.c;
+  let hop = vec2u(nwg.y / p.oh, nwg.y % p.oh);
+  var at = Row(id.y / p.oh, id.y % p.oh);
   for (var row = id.y; row < p.rows; row += nwg.y) {
-    let image = row / p.oh;
-    let rows = reach(row - image * p.oh, p.kh, p.sh, p.top, p.h);
-    var m = x[((image * p.h + rows.x) * p.w + cols.x) * p.c + channel];
-    for (var r = rows.x; r < rows.y; r++) {
-      for (var q = cols.x; q < cols.y; q++) {
-        let v = x[((image * p.h + r) * p.w + q) * p.c + channel];
+    let image = at.image * p.h;
+    let first = vec2u(max(at.at * s.x, p.top) - p.top, max(ox * s.y, p.left) - p.left);
+    var m = x[((image + first.x) * p.w + first.y) * p.c + channel];
+    for (var i = 0u; i < k.x; i++) {
+      let r = at.at * s.x + i - p.top;
+      for (var j = 0u; j < k.y; j++) {
+        let q = ox * s.y + j - p.left;
+        let ok = r < p.h && q < p.w;
+        let v = x[select(0u, ((image + r) * p.w + q) * p.c + channel, ok)];
         let nan = (bitcast<U>(v) & U(0x7fffffffu)) > U(0x7f800000u);
-        m = select(m, v, (v > m) | nan);
+        m = select(m, select(m, v, (v > m) | nan), ok);
       }
     }
     y[row * p.ow * p.c + id.x] = m;
+    at = advance(at, hop, p.oh);
   }
 }
 
@@ -89,32 +125,41 @@ fn max_(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: 
 @compute @workgroup_size(WG)
 fn maxBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
   if (id.x >= p.w * p.c) { return; }
+  let k = windowOf();
+  let s = strideOf();
+  let n = (k + s - 1u) / s;
   let col = id.x / p.c;
-  let cols = windows(col, p.kw, p.sw, p.left, p.ow);
+  let qx = col + p.left;
   let channel = id.x % p.c;
+  let hop = vec2u(nwg.y / p.h, nwg.y % p.h);
+  var at = Row(id.y / p.h, id.y % p.h);
   for (var row = id.y; row < p.rows; row += nwg.y) {
-    let image = row / p.h;
-    let rows = windows(row - image * p.h, p.kh, p.sh, p.top, p.oh);
     let own = bitcast<U>(x[row * p.w * p.c + id.x]);
-    var s = F();
-    for (var r = rows.x; r < rows.y; r++) {
-      let a = reach(r, p.kh, p.sh, p.top, p.h);
-      for (var q = cols.x; q < cols.y; q++) {
-        let at = ((image * p.oh + r) * p.ow + q) * p.c + channel;
-        var mine = bitcast<U>(best[at]) == own;
-        if (any(mine)) {
-          let b = reach(q, p.kw, p.sw, p.left, p.w);
-          // All places of the window before this one: whole rows, then the start of its own.
-          for (var i = a.x; i <= row - image * p.h; i++) {
-            let end = select(b.y, col, i == row - image * p.h);
-            for (var j = b.x; j < end; j++) {
-              mine = mine & (bitcast<U>(x[((image * p.h + i) * p.w + j) * p.c + channel]) != own);
+    let ry = at.at + p.top;
+    var sum = F();
+    for (var i = 0u; i < n.x; i++) {
+      let r = ry / s.x - i;
+      for (var j = 0u; j < n.y; j++) {
+        let q = qx / s.y - j;
+        if (r < p.oh && q < p.ow && ry - r * s.x < k.x && qx - q * s.y < k.y) {
+          let o = ((at.image * p.oh + r) * p.ow + q) * p.c + channel;
+          var mine = bitcast<U>(best[o]) == own;
+          if (any(mine)) {
+            // All places of the window before this one: whole rows, then the start of its own.
+            let left = max(q * s.y, p.left) - p.left;
+            let right = min(q * s.y + k.y - p.left, p.w);
+            for (var a = max(r * s.x, p.top) - p.top; a <= at.at; a++) {
+              let end = select(right, col, a == at.at);
+              for (var b = left; b < end; b++) {
+                mine = mine & (bitcast<U>(x[((at.image * p.h + a) * p.w + b) * p.c + channel]) != own);
+              }
             }
+            sum += select(F(), dy[o], mine);
           }
-          s += select(F(), dy[at], mine);
         }
       }
     }
-    dx[row * p.w * p.c + id.x] = s;
+    dx[row * p.w * p.c + id.x] = sum;
+    at = advance(at, hop, p.h);
   }
 }

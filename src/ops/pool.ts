@@ -4,16 +4,7 @@ import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
-import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-
-const both = (entry: string) => ({
-  vec4: defineKernel(source, { entry, knobs: { F: "vec4f", U: "vec4u" } }),
-  scalar: defineKernel(source, { entry, knobs: { F: "f32", U: "u32" } }),
-});
-const avg = /* @__PURE__ */ both("avg");
-const avgBackward = /* @__PURE__ */ both("avgBackward");
-const max = /* @__PURE__ */ both("max_");
-const maxBackward = /* @__PURE__ */ both("maxBackward");
+import { kernelOf } from "./strided.ts";
 
 export interface PoolAttrs {
   /** Height and width of the window, or one number for both. */
@@ -69,21 +60,34 @@ function shapeOf(op: string, x: Tensor, attrs: PoolAttrs): Shape {
 /** One dispatch over the rows of `over`, which is like y or like dx. */
 function pool(
   run: Run,
-  kernels: { readonly vec4: Kernel; readonly scalar: Kernel },
+  entry: string,
   tensors: Readonly<Record<string, Tensor>>,
-  shape: Shape,
+  [n, height, width, channels]: Shape,
   over: Tensor,
   { h, w }: Plan,
 ): void {
-  const wide = shape[3]! % 4 === 0;
-  const kernel = wide ? kernels.vec4 : kernels.scalar;
-  const c = wide ? shape[3]! / 4 : shape[3]!;
-  const rows = over.shape[0]! * over.shape[1]!;
+  const wide = channels! % 4 === 0;
+  // Unrolled loops for what networks use; a pipeline for each other window would be compiled longer than it runs.
+  const known = [h, w].every(
+    ({ window, stride }) => (window === 2 || window === 3) && stride === 2,
+  );
+  const kernel = kernelOf(
+    source,
+    entry,
+    {
+      F: wide ? "vec4f" : "f32",
+      U: wide ? "vec4u" : "u32",
+      ...(known ? { KH: h.window, KW: w.window, SH: h.stride, SW: w.stride } : {}),
+    },
+    [],
+  );
+  const c = wide ? channels! / 4 : channels!;
+  const rows = n! * over.shape[1]!;
   const across = over.shape[2]! * c;
   const params = {
     rows,
-    h: shape[1]!,
-    w: shape[2]!,
+    h: height!,
+    w: width!,
     c,
     oh: h.out,
     ow: w.out,
@@ -112,10 +116,10 @@ export const avgPool = /* @__PURE__ */ defineOp({
   inputs: ["x"],
   shape: ({ x }, attrs: PoolAttrs) => shapeOf("avgPool", x, attrs),
   forward: (run, { x, y }, attrs) =>
-    pool(run, avg, { x, y }, x.shape, y, plan("avgPool", x, attrs)),
+    pool(run, "avg", { x, y }, x.shape, y, plan("avgPool", x, attrs)),
   saves: [],
   backward: (run, { dy, dx }, attrs) =>
-    pool(run, avgBackward, { dy, dx }, dx.shape, dx, plan("avgPool", dx, attrs)),
+    pool(run, "avgBackward", { dy, dx }, dx.shape, dx, plan("avgPool", dx, attrs)),
 });
 
 /**
@@ -132,7 +136,7 @@ export const maxPool = /* @__PURE__ */ defineOp({
   saves: ["x", "y"],
   shape: ({ x }, attrs: PoolAttrs) => shapeOf("maxPool", x, attrs),
   forward: (run, { x, y }, attrs) =>
-    pool(run, max, { x, y }, x.shape, y, plan("maxPool", x, attrs)),
+    pool(run, "max_", { x, y }, x.shape, y, plan("maxPool", x, attrs)),
   backward: (run, { x, y, dy, dx }, attrs) =>
-    pool(run, maxBackward, { x, best: y, dy, dx }, x.shape, dx, plan("maxPool", x, attrs)),
+    pool(run, "maxBackward", { x, best: y, dy, dx }, x.shape, dx, plan("maxPool", x, attrs)),
 });
