@@ -1,3 +1,4 @@
+// WGSL files are imported as text.
 declare module "*.wgsl" {
   const source: string;
   export default source;
