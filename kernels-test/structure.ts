@@ -119,23 +119,33 @@ export function exportsOf(file: string, seen = new Set<string>()): Set<string> {
   return out;
 }
 
-/** A .wgsl text with what it calls of shaders/lib, and the extension that it needs, so that it compiles by itself. */
+/** Top-level names of a WGSL text, without comments. */
+const declared = (text: string): string[] =>
+  [...text.matchAll(/^(?:@\w+(?:\([^)]*\))?\s*)*(?:fn|const|alias|override|struct)\s+(\w+)/gm)].map(
+    (m) => m[1]!,
+  );
+const plain = (text: string): string => text.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, "");
+
+/**
+ * A .wgsl text with what it uses of shaders/lib, and the extension that it needs, so that it compiles by itself. Where
+ * two shared texts declare the same names, the one that a comment names is taken.
+ */
 export function composed(file: string): string {
-  const libs = new Map(files(["shaders/lib"], ".wgsl").map((f) => [f, read(f)]));
-  const defines = (text: string) => [...text.matchAll(/^\s*fn\s+(\w+)/gm)].map((m) => m[1]!);
   let text = read(file);
+  const libs = files(["shaders/lib"], ".wgsl")
+    .map((f) => ({ source: read(f), named: text.includes(f.replace("shaders/", "")) }))
+    .sort((a, b) => Number(b.named) - Number(a.named));
   for (let grown = true; grown; ) {
     grown = false;
-    for (const [lib, source] of libs) {
-      if (lib === file || text.includes(source)) continue;
-      const own = new Set(defines(text));
-      const wanted = defines(source).some(
-        (n) => !own.has(n) && new RegExp(`\\b${n}\\s*\\(`).test(text),
-      );
-      if (wanted) {
-        text += `\n${source}`;
-        grown = true;
-      }
+    for (const { source, named } of libs) {
+      const own = new Set(declared(plain(text)));
+      const theirs = declared(plain(source));
+      if (theirs.some((n) => own.has(n))) continue;
+      const uses = (n: string) =>
+        new RegExp(`\\b${n}\\b${named ? "" : "\\s*\\("}`).test(plain(text));
+      if (!theirs.some(uses)) continue;
+      text += `\n${source}`;
+      grown = true;
     }
   }
   return /\bsubgroup\w+\s*\(/.test(text) ? `enable subgroups; ${text}` : text;

@@ -9,10 +9,9 @@ import {
   tree,
 } from "../../src/index.ts";
 import { assert, type Case, equal, equalBits, throws, values } from "../harness.ts";
-import { params } from "./net.ts";
+import { f32, params } from "./net.ts";
 import { mul, relu, scale } from "./toy.ts";
 
-const f32 = (...v: number[]) => Float32Array.from(v);
 const bring = async (kind: "hardware" | "software") => {
   const adapter = await requestAdapter(kind);
   if (!adapter) throw new Error(`no ${kind} adapter`);

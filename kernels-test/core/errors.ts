@@ -10,10 +10,9 @@ import {
   tree,
 } from "../../src/index.ts";
 import { assert, type Case, equal, equalBits, throws, values } from "../harness.ts";
-import { params } from "./net.ts";
+import { f32, params } from "./net.ts";
 import { add, matmul, mul, relu, scale, sum } from "./toy.ts";
 
-const f32 = (...v: number[]) => Float32Array.from(v);
 /** Calls that the types refuse too: what a JavaScript user meets. */
 const loose = (f: unknown) => f as (...args: unknown[]) => Tensor;
 

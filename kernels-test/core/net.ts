@@ -7,6 +7,7 @@ import {
   type Gpu,
   type Host,
   type Initializer,
+  openGpu,
   type SpecTree,
   type Tensor,
   type Tree,
@@ -173,4 +174,15 @@ export async function flat(t: unknown): Promise<number[]> {
   const out: number[] = [];
   for (const { tensor } of tree.leaves(t)) for (const v of await tensor.data()) out.push(v);
   return out;
+}
+
+export const f32 = (...v: number[]) => Float32Array.from(v);
+/** Runs `f` on a gpu of its own, whose pool nobody else has used. */
+export async function own<R>(gpu: Gpu, f: (g: Gpu) => Promise<R>, debug = true): Promise<R> {
+  const g = await openGpu({ adapter: gpu.info.kind, debug });
+  try {
+    return await f(g);
+  } finally {
+    await g.close();
+  }
 }

@@ -1,18 +1,9 @@
 // Cases of whole training steps: eager and replayed, in turn and at once, on clean and on poisoned memory, give equal
 // bits, and the pool's figures stand still. Each opens gpus of its own.
-import { type Gpu, openGpu, type Tensor, tree, valueAndGrad } from "../../src/index.ts";
+import { type Gpu, type Tensor, tree, valueAndGrad } from "../../src/index.ts";
 import { assert, type Case, equal, equalBits } from "../harness.ts";
-import { batch, flat, initNet, lossOf, momentum, net, trainer } from "./net.ts";
+import { batch, flat, initNet, lossOf, momentum, net, own, trainer } from "./net.ts";
 import { mul, scale } from "./toy.ts";
-
-const own = async <R>(gpu: Gpu, debug: boolean, f: (g: Gpu) => Promise<R>): Promise<R> => {
-  const g = await openGpu({ adapter: gpu.info.kind, debug });
-  try {
-    return await f(g);
-  } finally {
-    await g.close();
-  }
-};
 
 interface Run {
   readonly replay: boolean;
@@ -21,8 +12,8 @@ interface Run {
   /** Something else uses the pool between steps. */
   readonly noise?: boolean;
 }
-const train = (gpu: Gpu, { replay, steps, debug = false, noise = false }: Run) =>
-  own(gpu, debug, async (g) => {
+const train = (gpu: Gpu, { replay, steps, debug = false, noise = false }: Run) => {
+  const run = async (g: Gpu) => {
     const p = initNet(g, 3);
     const { step } = trainer(g, p, { replay });
     const losses: number[] = [];
@@ -48,11 +39,13 @@ const train = (gpu: Gpu, { replay, steps, debug = false, noise = false }: Run) =
     }
     late = JSON.stringify(g.memory());
     return { losses, weights: await flat(p), early, late, perStep };
-  });
+  };
+  return own(gpu, run, debug);
+};
 
 /** Training and evaluation with batches of two sizes; what each gives, in its own order. */
 const both = (gpu: Gpu, replay: boolean, concurrent: boolean) =>
-  own(gpu, true, async (g) => {
+  own(gpu, async (g) => {
     const p = initNet(g, 3);
     const other = initNet(g, 9);
     const { step } = trainer(g, p, { replay });
@@ -135,7 +128,7 @@ export const cases: readonly Case[] = [
   {
     name: "the naive loop, without record or scope, has a constant pool",
     run: (gpu) =>
-      own(gpu, true, async (g) => {
+      own(gpu, async (g) => {
         const p = initNet(g, 5);
         const { x, y } = batch(1);
         const lossAndGrad = valueAndGrad(lossOf);
@@ -155,7 +148,7 @@ export const cases: readonly Case[] = [
   {
     name: "unread results do not pile up",
     run: (gpu) =>
-      own(gpu, true, async (g) => {
+      own(gpu, async (g) => {
         const p = initNet(g, 5);
         const { x, y } = batch(1);
         const lossAndGrad = valueAndGrad(lossOf);
@@ -173,7 +166,7 @@ export const cases: readonly Case[] = [
   {
     name: "gradients of two microbatches in one recording, mixed and gathered",
     run: (gpu) =>
-      own(gpu, true, async (g) => {
+      own(gpu, async (g) => {
         const run = async (replay: boolean) => {
           const p = initNet(g, 5);
           const lossAndGrad = valueAndGrad(lossOf);

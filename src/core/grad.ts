@@ -141,7 +141,7 @@ function gradientSlots(params: readonly Tensor[]): Tensor[] {
  */
 export function valueAndGrad<P, A extends readonly unknown[], Aux = undefined>(
   f: (params: P & Tree<P>, ...args: A) => Valued<Aux>,
-): (params: P, ...args: GivenArgs<A, never>) => ValueGrads<P, Aux> {
+): (params: P & Tree<P>, ...args: GivenArgs<A, never>) => ValueGrads<P, Aux> {
   const pull = pullback<P, A, Aux>("valueAndGrad", f);
   return (params, ...args) => pull(params, null, args);
 }
@@ -149,7 +149,7 @@ export function valueAndGrad<P, A extends readonly unknown[], Aux = undefined>(
 /** The gradient alone: see `valueAndGrad`. */
 export function grad<P, A extends readonly unknown[]>(
   f: (params: P & Tree<P>, ...args: A) => Tensor,
-): (params: P, ...args: GivenArgs<A, never>) => P {
+): (params: P & Tree<P>, ...args: GivenArgs<A, never>) => P {
   const pull = pullback<P, A, undefined>("grad", f);
   return (params, ...args) => pull(params, null, args).grads;
 }
@@ -157,7 +157,7 @@ export function grad<P, A extends readonly unknown[]>(
 /** The gradient of `<f(params, ...args), dy>` by the parameters, for a value of any shape: see `valueAndGrad`. */
 export function vjp<P, A extends readonly unknown[], Aux = undefined>(
   f: (params: P & Tree<P>, ...args: A) => Valued<Aux>,
-): (params: P, dy: Tensor, ...args: GivenArgs<A, never>) => ValueGrads<P, Aux> {
+): (params: P & Tree<P>, dy: Tensor, ...args: GivenArgs<A, never>) => ValueGrads<P, Aux> {
   const pull = pullback<P, A, Aux>("vjp", f);
   return (params, dy, ...args) => pull(params, dy, args);
 }
