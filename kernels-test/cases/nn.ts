@@ -157,6 +157,41 @@ function tinyNet(gpu: Gpu, options: Partial<nn.NFNetOptions> = {}) {
 export const cases: readonly Case[] = [
   ...composed,
   {
+    name: "a layer of one's own is a spec and a function",
+    async run(gpu) {
+      const gated = ({ inCh, outCh }: { inCh: number; outCh: number }) =>
+        nn.layer(
+          {
+            w: nn.param([inCh, outCh], nn.init.lecunNormal),
+            gate: nn.param([outCh], nn.init.zeros),
+          },
+          (p, x: Tensor) => ops.mul(ops.matmul(x, p.w), ops.sigmoid(p.gate)),
+        );
+      const one = gated({ inCh: 3, outCh: 5 });
+      const two = gated({ inCh: 5, outCh: 2 });
+      const both = nn.layer({ first: one.spec, rest: [two.spec] }, (p, x: Tensor) =>
+        two(p.rest[0]!, one(p.first, x)),
+      );
+      const p = gpu.init(both.spec, { seed: 2 });
+      const x = gpu.tensor(rand([4, 3], 2));
+      const y = gpu.scope(() => both(p, x));
+      const want = gpu.scope(() =>
+        ops.mul(ops.matmul(ops.matmul(x, p.first.w), p.rest[0]!.w), 0.25),
+      );
+      near("values", await y.data(), await want.data(), eps);
+      equal(
+        "own specs",
+        [one.spec.w.shape, two.spec.w.shape],
+        [
+          [3, 5],
+          [5, 2],
+        ],
+      );
+      for (const t of [x, y, want]) t.dispose();
+      tree.dispose(p);
+    },
+  },
+  {
     name: "wsConv2d always has a bias, and its options reach the convolution",
     async run(gpu) {
       const layer = nn.wsConv2d({

@@ -308,8 +308,23 @@ export const cases: readonly Case[] = [
       await throws("variant", make({ variant: "F9" }), OptionError, /'F9'/, /F0, F1/);
       const short = { ...tiny, depth: [1, 2] };
       await throws("depth", make({ variant: short }), OptionError, /depth has 2/, /4 stages/);
+      const none = { ...tiny, depth: [0, 0, 0, 0] };
+      await throws("no block", make({ variant: none }), OptionError, /\[0, 0, 0, 0\]/);
+      const part = { ...tiny, depth: [1, 1.5, 1, 1] };
+      await throws("half a block", make({ variant: part }), OptionError, /1\.5/);
       const long = { ...tiny, width: [8, 8, 8, 8, 8] };
       await throws("stages", make({ variant: long }), OptionError, /5 stages/);
+      const two = make({ variant: { ...tiny, width: [16, 32], depth: [0, 2] } })();
+      equal(
+        "two stages",
+        two.blocks.map((b) => [b.inCh, b.outCh, b.stride]),
+        [
+          ...[
+            [8, 32, 2],
+            [32, 32, 1],
+          ],
+        ],
+      );
       const wide = { ...tiny, groupWidth: [8, 64, 8, 8] };
       await throws("groups", make({ variant: wide }), ShapeError, /group size 64/);
       const groups = () => nn.wsConv2d({ inCh: 6, outCh: 8, kernelShape: 3, groups: 4 });

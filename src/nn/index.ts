@@ -1,5 +1,13 @@
 // Layers and models: what `nn` exports, and nothing else.
-export type { Block, BlockConfig, BlockOptions, BlockOutputs, BlockSpec } from "./block.ts";
+export type {
+  Block,
+  BlockConfig,
+  BlockOptions,
+  BlockOutputs,
+  BlockSpec,
+  ConvSpec,
+  LinearSpec,
+} from "./block.ts";
 export type { Flops } from "./flops.ts";
 export * as init from "./init.ts";
 export { type Layer, layer, param } from "./layer.ts";
@@ -16,12 +24,20 @@ export {
   wsConv2d,
 } from "./layers.ts";
 export type { Metrics, Model, ModelOutputs, OutputsMode } from "./model.ts";
-export { haikuNames, specPaths } from "./names.ts";
-export { type NFBlockOptions, type NFNet, type NFNetOptions, nfBlock, nfnet } from "./nfnet.ts";
+export { haikuNames } from "./names.ts";
+export {
+  type NFBlockOptions,
+  type NFNet,
+  type NFNetOptions,
+  type NFNetSpec,
+  nfBlock,
+  nfnet,
+} from "./nfnet.ts";
 export {
   type NFRegnet,
   type NFRegnetBlockOptions,
   type NFRegnetOptions,
+  type NFRegnetSpec,
   nfRegnet,
   nfRegnetBlock,
 } from "./nfRegnet.ts";
@@ -29,6 +45,7 @@ export {
   type NFResBlockOptions,
   type NFResnet,
   type NFResnetOptions,
+  type NFResnetSpec,
   nfResBlock,
   nfResnet,
 } from "./nfResnet.ts";

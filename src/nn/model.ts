@@ -158,13 +158,19 @@ interface Stage {
  * The blocks of all stages. A block's beta is 1 over the standard deviation expected at its input:
  * read first, then set back to 1 after a stage's first block, then grown by alpha. Stochastic depth
  * grows linearly from 0 at the first block.
+ * @throws OptionError for depths that are not whole, or no block at all.
  */
 export function stack<T extends Stage>(
+  name: string,
   stages: readonly T[],
   { inCh, alpha, stochdepthRate }: { inCh: number; alpha: number; stochdepthRate: number },
   make: (common: Required<Omit<BlockOptions, "activation">>, stage: T, index: number) => Block,
 ): Block[] {
   const count = stages.reduce((n, s) => n + s.depth, 0);
+  if (!(count >= 1) || stages.some((s) => !Number.isInteger(s.depth) || s.depth < 0)) {
+    const depths = stages.map((s) => s.depth).join(", ");
+    throw new OptionError(`${name}: variant.depth [${depths}] expects whole numbers, one above 0`);
+  }
   const blocks: Block[] = [];
   let ch = inCh;
   let expectedStd = 1;

@@ -10,7 +10,7 @@ const snake = (name: string): string =>
   name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`).replace(/^(linear)(\d+)$/, "$1_$2");
 
 /** The paths of a spec's parameters in creation order: `["blocks/0/conv0/w", ...]`. */
-export function specPaths(spec: SpecTree, prefix = ""): string[] {
+function specPaths(spec: SpecTree, prefix = ""): string[] {
   if (isParam(spec)) return [prefix];
   return Object.entries(spec).flatMap(([k, v]: [string, SpecTree]) =>
     specPaths(v, prefix ? `${prefix}/${k}` : k),

@@ -94,6 +94,7 @@ export function nfRegnet(options: NFRegnetOptions): NFRegnet {
   const first = { inCh: 3, outCh: scaled[0]!, kernel: 3, stride: 2 };
   const initialConv = wsConv2d({ ...first, kernelShape: 3 });
   const blocks = stack(
+    "nfRegnet",
     scaled.map((w, i) => ({ width: w, depth: sizes.depth[i]!, stride: 2 })),
     { inCh: first.outCh, alpha, stochdepthRate },
     (shared, _, index) =>

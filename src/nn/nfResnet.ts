@@ -87,6 +87,7 @@ export function nfResnet(options: NFResnetOptions): NFResnet {
   const first = { inCh: 3, outCh: Math.trunc(16 * width), kernel: 7, stride: 2 };
   const initialConv = wsConv2d({ ...first, kernelShape: 7 });
   const blocks = stack(
+    "nfResnet",
     depth.map((blocks, i) => ({
       width: Math.trunc(64 * 2 ** i * width),
       depth: blocks,

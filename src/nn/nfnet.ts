@@ -94,11 +94,11 @@ function stages(v: NFNetVariant, width: number) {
   const n = v.width.length;
   const { expansion = [0.5, 0.5, 0.5, 0.5], groupWidth = [128, 128, 128, 128] } = v;
   const { bigWidth = [true, true, true, true] } = v;
-  const lists = { depth: v.depth, expansion, groupWidth, bigWidth };
   if (n < 1 || n > 4)
     throw new OptionError(`nfnet: variant.width has ${n} stages, expected 1 to 4`);
-  for (const [name, list] of Object.entries(lists))
-    if (list.length < n || (name === "depth" && list.length !== n))
+  // The defaults have four entries, whatever the number of stages.
+  for (const [name, list] of Object.entries({ depth: v.depth, expansion, groupWidth, bigWidth }))
+    if (list.length !== n && !(list.length > n && name !== "depth"))
       throw new OptionError(`nfnet: variant.${name} has ${list.length} entries for ${n} stages`);
   return v.width.map((w, i) => ({
     width: Math.trunc(w * width),
@@ -137,6 +137,7 @@ export function nfnet(options: NFNetOptions): NFNet {
   const conv3 = stemConv(3);
 
   const blocks = stack(
+    "nfnet",
     stages(sizes, width),
     { inCh: stemCh[4]!, alpha, stochdepthRate },
     (shared, { expansion, groupSize, bigWidth }) =>
