@@ -9,13 +9,15 @@ struct Params {
 }
 @group(0) @binding(0) var<storage, read> x: array<F>;
 @group(0) @binding(1) var<storage, read_write> y: array<F>;
-@group(0) @binding(1) var<storage, read> best: array<F>;
+@group(0) @binding(1) var<storage, read_write> place: array<U>;
+@group(0) @binding(1) var<storage, read> placed: array<U>;
 @group(0) @binding(2) var<storage, read> dy: array<F>;
 @group(0) @binding(3) var<storage, read_write> dx: array<F>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 alias F = vec4f;
 alias U = vec4u;
+alias Bool = vec4<bool>;
 const WG: u32 = 64u;
 // Window and stride where the caller knows them, so that loops unroll; 0: as in Params.
 const KH: u32 = 0u;
@@ -32,6 +34,8 @@ fn advance(row: Row, hop: vec2u, height: u32) -> Row {
   let over = at >= height;
   return Row(row.image + hop.x + select(0u, 1u, over), select(at, at - height, over));
 }
+
+fn isNan(v: F) -> Bool { return (bitcast<U>(v) & U(0x7fffffffu)) > U(0x7f800000u); }
 
 // How many indices of an axis of size n lie in window o.
 fn inside(o: u32, k: u32, s: u32, pad: u32, n: u32) -> u32 {
@@ -92,36 +96,52 @@ fn avgBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups
   }
 }
 
-// NaN wins, and stays. The first of equal numbers wins.
+// The maximum of a window and its place in the image. NaN wins, and the first of equals.
+struct Best { value: F, place: U }
+fn bestOf(at: Row, ox: u32, channel: u32) -> Best {
+  let k = windowOf();
+  let s = strideOf();
+  let image = at.image * p.h;
+  let first = vec2u(max(at.at * s.x, p.top) - p.top, max(ox * s.y, p.left) - p.left);
+  var m = x[((image + first.x) * p.w + first.y) * p.c + channel];
+  var place = U(first.x * p.w + first.y);
+  for (var i = 0u; i < k.x; i++) {
+    let r = at.at * s.x + i - p.top;
+    for (var j = 0u; j < k.y; j++) {
+      let q = ox * s.y + j - p.left;
+      let ok = r < p.h && q < p.w;
+      let v = x[select(0u, ((image + r) * p.w + q) * p.c + channel, ok)];
+      let better = select(Bool(), (v > m) | (isNan(v) & !isNan(m)), ok);
+      m = select(m, v, better);
+      place = select(place, U(r * p.w + q), better);
+    }
+  }
+  return Best(m, place);
+}
+
 @compute @workgroup_size(WG)
 fn max_(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
   if (id.x >= p.ow * p.c) { return; }
-  let k = windowOf();
-  let s = strideOf();
-  let ox = id.x / p.c;
-  let channel = id.x % p.c;
   let hop = vec2u(nwg.y / p.oh, nwg.y % p.oh);
   var at = Row(id.y / p.oh, id.y % p.oh);
   for (var row = id.y; row < p.rows; row += nwg.y) {
-    let image = at.image * p.h;
-    let first = vec2u(max(at.at * s.x, p.top) - p.top, max(ox * s.y, p.left) - p.left);
-    var m = x[((image + first.x) * p.w + first.y) * p.c + channel];
-    for (var i = 0u; i < k.x; i++) {
-      let r = at.at * s.x + i - p.top;
-      for (var j = 0u; j < k.y; j++) {
-        let q = ox * s.y + j - p.left;
-        let ok = r < p.h && q < p.w;
-        let v = x[select(0u, ((image + r) * p.w + q) * p.c + channel, ok)];
-        let nan = (bitcast<U>(v) & U(0x7fffffffu)) > U(0x7f800000u);
-        m = select(m, select(m, v, (v > m) | nan), ok);
-      }
-    }
-    y[row * p.ow * p.c + id.x] = m;
+    y[row * p.ow * p.c + id.x] = bestOf(at, id.x / p.c, id.x % p.c).value;
     at = advance(at, hop, p.oh);
   }
 }
 
-// dy goes to the first place of its window that holds the window's maximum, bit for bit, in row order.
+// The gradient's first half: where each window's maximum is.
+@compute @workgroup_size(WG)
+fn maxPlace(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  if (id.x >= p.ow * p.c) { return; }
+  let hop = vec2u(nwg.y / p.oh, nwg.y % p.oh);
+  var at = Row(id.y / p.oh, id.y % p.oh);
+  for (var row = id.y; row < p.rows; row += nwg.y) {
+    place[row * p.ow * p.c + id.x] = bestOf(at, id.x / p.c, id.x % p.c).place;
+    at = advance(at, hop, p.oh);
+  }
+}
+
 @compute @workgroup_size(WG)
 fn maxBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
   if (id.x >= p.w * p.c) { return; }
@@ -134,29 +154,16 @@ fn maxBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups
   let hop = vec2u(nwg.y / p.h, nwg.y % p.h);
   var at = Row(id.y / p.h, id.y % p.h);
   for (var row = id.y; row < p.rows; row += nwg.y) {
-    let own = bitcast<U>(x[row * p.w * p.c + id.x]);
     let ry = at.at + p.top;
+    let here = U(at.at * p.w + col);
     var sum = F();
     for (var i = 0u; i < n.x; i++) {
       let r = ry / s.x - i;
       for (var j = 0u; j < n.y; j++) {
         let q = qx / s.y - j;
-        if (r < p.oh && q < p.ow && ry - r * s.x < k.x && qx - q * s.y < k.y) {
-          let o = ((at.image * p.oh + r) * p.ow + q) * p.c + channel;
-          var mine = bitcast<U>(best[o]) == own;
-          if (any(mine)) {
-            // All places of the window before this one: whole rows, then the start of its own.
-            let left = max(q * s.y, p.left) - p.left;
-            let right = min(q * s.y + k.y - p.left, p.w);
-            for (var a = max(r * s.x, p.top) - p.top; a <= at.at; a++) {
-              let end = select(right, col, a == at.at);
-              for (var b = left; b < end; b++) {
-                mine = mine & (bitcast<U>(x[((at.image * p.h + a) * p.w + b) * p.c + channel]) != own);
-              }
-            }
-            sum += select(F(), dy[o], mine);
-          }
-        }
+        let ok = r < p.oh && q < p.ow && ry - r * s.x < k.x && qx - q * s.y < k.y;
+        let o = select(0u, ((at.image * p.oh + r) * p.ow + q) * p.c + channel, ok);
+        sum += select(F(), select(F(), dy[o], placed[o] == here), ok);
       }
     }
     dx[row * p.w * p.c + id.x] = sum;

@@ -77,6 +77,7 @@ function pool(
     {
       F: wide ? "vec4f" : "f32",
       U: wide ? "vec4u" : "u32",
+      Bool: wide ? "vec4<bool>" : "bool",
       ...(known ? { KH: h.window, KW: w.window, SH: h.stride, SW: w.stride } : {}),
     },
     [],
@@ -133,10 +134,13 @@ export const avgPool = /* @__PURE__ */ defineOp({
 export const maxPool = /* @__PURE__ */ defineOp({
   name: "maxPool",
   inputs: ["x"],
-  saves: ["x", "y"],
   shape: ({ x }, attrs: PoolAttrs) => shapeOf("maxPool", x, attrs),
   forward: (run, { x, y }, attrs) =>
     pool(run, "max_", { x, y }, x.shape, y, plan("maxPool", x, attrs)),
-  backward: (run, { x, y, dy, dx }, attrs) =>
-    pool(run, "maxBackward", { x, best: y, dy, dx }, x.shape, dx, plan("maxPool", x, attrs)),
+  backward: (run, { x, dy, dx }, attrs) => {
+    const at = plan("maxPool", x, attrs);
+    const places = run.scratch(dy.shape, "u32");
+    pool(run, "maxPlace", { x, place: places }, x.shape, dy, at);
+    pool(run, "maxBackward", { placed: places, dy, dx }, x.shape, dx, at);
+  },
 });
