@@ -54,6 +54,7 @@ step("adapter", () => {
 });
 step("types", () => node("node_modules/typescript/bin/tsc", "-p", "."));
 step("style", () => node("node_modules/@biomejs/biome/bin/biome", "check"));
+step("package", () => node("tools/check-dist.mjs"));
 step("vitest", vitest);
 console.log(`\nadapter: ${adapter}`);
 console.log(`${count.passed} passed, ${count.failed} failed`);

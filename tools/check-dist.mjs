@@ -1,0 +1,130 @@
+// Looks at dist/ as a user gets it: imports, declarations, shaders, the browser's file, and the command from its
+// first option to a trained network. Run by `npm test` after the build. Prints what is wrong; exit code 1.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const work = mkdtempSync(join(tmpdir(), "nfgrad-dist-"));
+const read = (file) => readFileSync(join(root, file), "utf8");
+const run = (...args) => {
+  const options = { cwd: work, encoding: "utf8", timeout: 300_000 };
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, options);
+  const errors = stderr.replace(/^Warning: max.*\n/gm, ""); // Dawn's, on software adapters
+  return { status, stdout, errors };
+};
+const nfgrad = (...args) => run(join(root, "dist/cli/main.js"), ...args);
+
+/** Comments are gone, but each line is where it was and the first one names the file. */
+async function shaders() {
+  const files = readdirSync(join(root, "shaders"), { recursive: true }).filter((f) =>
+    f.endsWith(".wgsl"),
+  );
+  for (const file of files) {
+    const built = join(root, "dist/shaders", `${file}.js`);
+    const source = read(`shaders/${file}`);
+    const { default: text } = await import(built).catch(() => ({ default: null }));
+    if (text === null) continue; // no entry uses it
+    assert.equal(text.split("\n").length, source.split("\n").length, file);
+    assert.match(text, new RegExp(`^// shaders/${file.replaceAll("\\", "/")}`), file);
+    assert.doesNotMatch(text.slice(text.indexOf("\n")), /\/\/|\/\*/, file);
+  }
+}
+
+function browserFile() {
+  const code = read("dist/nfgrad.browser.min.js");
+  assert.doesNotMatch(code, /["']webgpu["']|["']node:|\brequire\(/);
+  assert.match(code, /navigator\.gpu/);
+}
+
+/** A user's program, by the package's own name, with its types. */
+function library() {
+  const program = `
+    import { type Gpu, openGpu, ops, type Tensor } from "nfgrad";
+    import * as parity from "nfgrad/parity";
+    const gpu: Gpu = await openGpu();
+    const y: Tensor = ops.mul(gpu.tensor([1, 2, 3]), gpu.tensor([2, 2, 2]));
+    console.log([...(await y.data())].join(), typeof parity.run);
+    await gpu.close();
+  `;
+  const file = join(root, "dist", "user.mts"); // inside the package, so that it finds itself
+  writeFileSync(file, program);
+  try {
+    const options = "--strict --target es2022 --module nodenext --moduleResolution nodenext";
+    const types = "--types node --typeRoots";
+    const tsc = run(
+      join(root, "node_modules/typescript/bin/tsc"),
+      ...options.split(" "),
+      ...types.split(" "),
+      join(root, "node_modules/@types"),
+      file,
+    );
+    assert.equal(tsc.stdout, "");
+    const { stdout, errors, status } = run(join(root, "dist/user.mjs"));
+    assert.deepEqual([stdout, errors, status], ["2,4,6 function\n", "", 0]);
+  } finally {
+    for (const name of ["user.mts", "user.mjs"]) rmSync(join(root, "dist", name), { force: true });
+  }
+}
+
+/** Four classes of bars, as IDX files: 12x12, learnt in seconds. */
+function writeBars() {
+  const idx = (sizes, data) => {
+    const header = Buffer.alloc(4 + 4 * sizes.length);
+    [0x800 + sizes.length, ...sizes].forEach((n, i) => void header.writeUInt32BE(n, 4 * i));
+    return Buffer.concat([header, Uint8Array.from(data)]);
+  };
+  for (const [part, count] of Object.entries({ train: 64, t10k: 16 })) {
+    const pixel = (_, at) => {
+      const [n, y, x] = [Math.floor(at / 144), Math.floor((at % 144) / 12), at % 12];
+      const across = [x - 6, y - 6, x - y, x + y - 11][n % 4] + ((n >> 2) % 3) - 1;
+      return Math.abs(across) < 2 ? 220 : 10;
+    };
+    const pixels = Array.from({ length: count * 144 }, pixel);
+    writeFileSync(join(work, `${part}-images-idx3-ubyte`), idx([count, 12, 12], pixels));
+    const labels = Array.from({ length: count }, (_, n) => n % 4);
+    writeFileSync(join(work, `${part}-labels-idx1-ubyte`), idx([count], labels));
+  }
+}
+
+async function command() {
+  const wrong = nfgrad("train", "--epoch", "3");
+  const message = "error: nfgrad train: unknown option '--epoch'; see nfgrad train --help\n";
+  assert.deepEqual([wrong.errors, wrong.status], [message, 1]);
+  assert.match(nfgrad("--help").stdout, /train .*\n.*predict .*\n.*info .*\n.*parity /);
+  assert.match(nfgrad("info").stdout, /^nfgrad \d.*\nadapter: .*\((soft|hard)ware\)\n/);
+
+  writeBars();
+  const options = ["--data", work, "--classes", "4", "--epochs", "12", "--batch", "16"];
+  const trained = nfgrad("train", ...options, "--out", "net/bars.safetensors");
+  assert.deepEqual([trained.errors, trained.status], ["", 0]);
+  assert.match(trained.stdout, /^adapter: /);
+  assert.match(trained.stdout, /epoch 12\/12 .* images\/s {2}test 100\.0 %\n/);
+  assert.match(trained.stdout, /right: predicted 0, is 0/);
+  assert.match(trained.stdout, /█/);
+  assert.match(trained.stdout, /\ntest accuracy 100\.0 % \(16\/16\)\n$/);
+  assert.deepEqual(readdirSync(join(work, "net")), ["bars.safetensors"]);
+
+  const { PNG } = (await import("pngjs")).default;
+  const png = new PNG({ width: 24, height: 24 }); // dark on light, upright
+  png.data.forEach(
+    (_, i) =>
+      void png.data.writeUInt8(i % 4 < 3 && Math.abs(((i >> 2) % 24) - 12) < 3 ? 30 : 255, i),
+  );
+  writeFileSync(join(work, "upright.png"), PNG.sync.write(png));
+  const seen = nfgrad("predict", "upright.png", "--weights", "net/bars.safetensors");
+  assert.deepEqual([seen.errors, seen.status], ["", 0]);
+  assert.match(seen.stdout, /\nupright\.png: 0 \(\d\d\.\d %\), then .*inverted\]\n$/);
+}
+
+try {
+  await shaders();
+  browserFile();
+  library();
+  await command();
+} finally {
+  rmSync(work, { recursive: true });
+}
