@@ -3,14 +3,8 @@
 import threefry from "../../shaders/lib/threefry.wgsl";
 import { defineKernel, random, ShapeError } from "../../src/index.ts";
 import { assert, type Case, equal, equalBits, near, throws } from "../harness.ts";
+import { hash } from "../nets.ts";
 
-/** FNV-1a of the bytes: equal only if every bit is. */
-export function hash(data: Float32Array | Uint32Array): number {
-  let h = 0x811c9dc5;
-  for (const byte of new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    h = Math.imul(h ^ byte, 0x01000193);
-  return h >>> 0;
-}
 const words = (...keys: readonly random.Key[]) => keys.flatMap(({ hi, lo }) => [hi, lo]);
 const bools = (data: ArrayLike<number>) => Array.from(data).join("");
 

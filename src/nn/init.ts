@@ -3,8 +3,10 @@
 
 import type { Initializer } from "../core/init.ts";
 import * as random from "../core/random.ts";
-import { type Shape, sizeOf } from "../core/tensor.ts";
+import type { Shape } from "../core/tensor.ts";
 import { OptionError } from "../errors.ts";
+
+const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
 type Draw = (key: random.Key, shape: Shape) => Float32Array<ArrayBuffer>;
 
