@@ -2,6 +2,8 @@
 
 import { type Gpu, ShapeError, vjp } from "../../src/index.ts";
 import {
+  plainSigmoidCrossEntropy,
+  plainSoftmaxCrossEntropy,
   type Reduction,
   sigmoidCrossEntropy,
   softmaxCrossEntropy,
@@ -55,6 +57,7 @@ const hard = shapes.flatMap((shape) =>
       name: `softmaxCrossEntropy [${shape}], smoothing ${smoothing}`,
       inputs: { x: rand(shape, undefined, 2), labels: ints(shape.slice(0, -1), shape.at(-1)!) },
       apply: ({ x, labels }) => softmaxCrossEntropy(x, labels, { smoothing }),
+      reference: ({ x, labels }) => plainSoftmaxCrossEntropy(x, labels, smoothing, "mean"),
       oracle: ({ x, labels }) => softmaxF64(x, labels, smoothing, "mean"),
       grads: ["x"],
       tolerance,
@@ -77,6 +80,7 @@ const soft = (["mean", "none"] as const).map((reduction) =>
     name: `softmaxCrossEntropy of soft labels, reduction ${reduction}`,
     inputs: { x: rand([5, 12], undefined, 2), labels: uniform([5, 12]) }, // they do not add up to 1
     apply: ({ x, labels }) => softmaxCrossEntropy(x, labels, { smoothing: 0.1, reduction }),
+    reference: ({ x, labels }) => plainSoftmaxCrossEntropy(x, labels, 0.1, reduction),
     oracle: ({ x, labels }) => softmaxF64(x, labels, 0.1, reduction),
     grads: ["x", "labels"],
     tolerance,
@@ -126,6 +130,7 @@ const sigmoid = (["mean", "sum", "none"] as const).map((reduction) =>
     name: `sigmoidCrossEntropy, reduction ${reduction}`,
     inputs: { x: rand([7, 13], undefined, 4), t: uniform([7, 13]) },
     apply: ({ x, t }) => sigmoidCrossEntropy(x, t, { reduction }),
+    reference: ({ x, t }) => plainSigmoidCrossEntropy(x, t, reduction),
     oracle: ({ x, t }) => sigmoidF64(x, t, reduction),
     grads: ["x", "t"],
     tolerance,

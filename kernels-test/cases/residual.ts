@@ -1,7 +1,7 @@
 // The residual join and the gradient of its gain, which is one sum over a whole activation.
 
 import { type Gpu, ShapeError, vjp } from "../../src/index.ts";
-import { residual } from "../../src/ops/residual.ts";
+import { plainResidual, residual } from "../../src/ops/residual.ts";
 import { assert, type Case, opCase, rand, throws, values } from "../harness.ts";
 import { dot, type F64, map, norm } from "../oracle.ts";
 
@@ -21,6 +21,7 @@ const withGain = shapes.map((shape) =>
     name: `residual [${shape}] with gain`,
     inputs: { x: rand(shape), shortcut: rand(shape), gain: values([0.4], []) },
     apply: ({ x, shortcut, gain }) => residual(x, shortcut, gain, { alpha: 0.2 }),
+    reference: ({ x, shortcut, gain }) => plainResidual(x, shortcut, gain, 0.2),
     oracle: ({ x, shortcut, gain }) => residualF64(x, shortcut, gain.data[0]!, 0.2),
     grads: ["x", "shortcut", "gain"],
     tolerance: 2e-7,

@@ -1,7 +1,7 @@
 // Channels scaled by their own factors, as at the end of a squeeze-and-excite block.
 
 import { type Gpu, ShapeError } from "../../src/index.ts";
-import { scaleChannels } from "../../src/ops/scaleChannels.ts";
+import { plainScaleChannels, scaleChannels } from "../../src/ops/scaleChannels.ts";
 import { type Case, opCase, rand, throws, values } from "../harness.ts";
 import { type F64, map } from "../oracle.ts";
 
@@ -27,6 +27,7 @@ const gated = shapes.map((shape) =>
     name: `scaleChannels [${shape}]`,
     inputs: { x: rand(shape), h: rand([shape[0]!, shape.at(-1)!], undefined, 2) },
     apply: ({ x, h }) => scaleChannels(x, h, { scale: 2 }),
+    reference: ({ x, h }) => plainScaleChannels(x, h, 2, "sigmoid"),
     oracle: ({ x, h }) => scaleChannelsF64(x, h, 2, logistic),
     grads: ["x", "h"],
     tolerance: 2e-7,

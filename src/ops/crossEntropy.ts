@@ -1,16 +1,20 @@
 // Losses from logits: softmax cross-entropy with label smoothing and soft labels, and the sigmoid kind.
 import source from "../../shaders/crossEntropy.wgsl";
-import exp from "../../shaders/lib/exp.wgsl";
+import expText from "../../shaders/lib/exp.wgsl";
 import row from "../../shaders/lib/row.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
 import { type Shape, sameShape, type Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import { abs, add, exp, log, maximum, mul, neg, sub } from "./elementwise.ts";
+import { oneHot } from "./oneHot.ts";
+import { mean, sum } from "./reduce.ts";
 import { rowKernel } from "./rows.ts";
+import { logSoftmax } from "./softmax.ts";
 import { loopThreads } from "./threads.ts";
 
-const kernel = (entry: string) => defineKernel(source, { entry, uses: [exp, row] });
+const kernel = (entry: string) => defineKernel(source, { entry, uses: [expText, row] });
 const sumParts = /* @__PURE__ */ kernel("sumParts");
 const sigmoidLosses = /* @__PURE__ */ kernel("sigmoidLosses");
 const sigmoidParts = /* @__PURE__ */ kernel("sigmoidParts");
@@ -47,10 +51,25 @@ function plan(run: Run, x: Tensor, labels: Tensor, smoothing: number, reduction:
   };
   /** One of the kernels that take a row a workgroup. */
   const perRow = (entry: string, tensors: Readonly<Record<string, Tensor>>): void => {
-    const kernel = rowKernel(run, source, entry, { SOFT }, [exp]);
+    const kernel = rowKernel(run, source, entry, { SOFT }, [expText]);
     run(kernel, tensors, params, [n * kernel.workgroup[0]]);
   };
   return { perRow, params };
+}
+
+const reduced = (each: Tensor, reduction: Reduction): Tensor =>
+  reduction === "none" ? each : reduction === "mean" ? mean(each) : sum(each);
+/** The same as softmaxCrossEntropy from plain ops, but that a label out of range counts as none. */
+export function plainSoftmaxCrossEntropy(
+  logits: Tensor,
+  labels: Tensor,
+  smoothing: number,
+  reduction: Reduction,
+): Tensor {
+  const classes = logits.shape.at(-1)!;
+  const label = labels.dtype === "u32" ? oneHot(labels, { classes }) : labels;
+  const y = add(mul(label, 1 - smoothing), smoothing / classes);
+  return reduced(neg(sum(mul(y, logSoftmax(logits)), { axis: -1 })), reduction);
 }
 
 /**
@@ -98,7 +117,15 @@ export const softmaxCrossEntropy = /* @__PURE__ */ defineOp({
     if (dlogits) perRow("backward", { x: logits, labels, dy, dx: dlogits });
     if (dlabels) perRow("backwardLabels", { x: logits, dy, dlabels });
   },
+  reference: ({ logits, labels }, { smoothing = 0, reduction = "mean" }) =>
+    plainSoftmaxCrossEntropy(logits, labels, smoothing, reduction),
 });
+
+/** The same as sigmoidCrossEntropy from plain ops. */
+export function plainSigmoidCrossEntropy(x: Tensor, t: Tensor, reduction: Reduction): Tensor {
+  const softplus = add(maximum(x, 0), log(add(exp(neg(abs(x))), 1)));
+  return reduced(sub(softplus, mul(x, t)), reduction);
+}
 
 /**
  * `-(t * log(sigmoid(x)) + (1 - t) * log(sigmoid(-x)))` of independent logits x and targets t in [0, 1].
@@ -144,4 +171,6 @@ export const sigmoidCrossEntropy = /* @__PURE__ */ defineOp({
     };
     run(sigmoidBackward, tensors, params, [loopThreads(run, logits.size)]);
   },
+  reference: ({ logits, targets }, { reduction = "mean" }) =>
+    plainSigmoidCrossEntropy(logits, targets, reduction),
 });

@@ -2,8 +2,11 @@
 import row from "../../shaders/lib/row.wgsl";
 import source from "../../shaders/residual.wgsl";
 import { defineOp } from "../core/op.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import { add, mul } from "./elementwise.ts";
+import { reshape } from "./rearrange.ts";
 import { loopThreads } from "./threads.ts";
 
 const kernel = (entry: string, GAIN: boolean) =>
@@ -12,6 +15,14 @@ const forwards = /* @__PURE__ */ (() => [kernel("forward", false), kernel("forwa
 const backwards = /* @__PURE__ */ (() => [kernel("backward", false), kernel("backward", true)])();
 const backwardGain = /* @__PURE__ */ kernel("backwardGain", true);
 const sumParts = /* @__PURE__ */ kernel("sumParts", true);
+
+/** The same from plain ops. */
+export const plainResidual = (
+  x: Tensor,
+  shortcut: Tensor,
+  gain: Tensor | null,
+  alpha: number,
+): Tensor => add(mul(gain ? mul(x, reshape(gain, { shape: [] })) : x, alpha), shortcut);
 
 /**
  * `x * alpha * gain + shortcut`: the end of a residual block (`nfnet.py: NFBlock.__call__`, gain its SkipInit scalar).
@@ -52,4 +63,5 @@ export const residual = /* @__PURE__ */ defineOp({
       run(sumParts, { partsDone: parts, dgain }, { n: groups, alpha }, [sumParts.workgroup[0]]);
     } else if (dx) run(backwards[gain ? 1 : 0]!, { dy, gain: gain ?? dy, dx }, params, [threads]);
   },
+  reference: ({ x, shortcut, gain }, { alpha = 1 }) => plainResidual(x, shortcut, gain, alpha),
 });

@@ -5,6 +5,8 @@ import { defineOp } from "../core/op.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import { add, div, exp, mul, neg } from "./elementwise.ts";
+import { reshape } from "./rearrange.ts";
 
 const COLUMNS = 8; // a workgroup's: CX of the kernel
 const variants = (F: string, gate: boolean, slices: number) => {
@@ -42,6 +44,18 @@ function plan(run: Run, x: Tensor, gate: "sigmoid" | "none") {
   const span = Math.ceil(rows / Math.min(most, Math.ceil(wanted / (images * blocks))));
   const kernel = kernels[run.adapter.kind][wide ? "vec4" : "scalar"][gate];
   return { kernel, groups: images * blocks, params: { rows, cols, blocks }, span };
+}
+
+/** The same from plain ops. */
+export function plainScaleChannels(
+  x: Tensor,
+  h: Tensor,
+  scale: number,
+  gate: "sigmoid" | "none",
+): Tensor {
+  const factors = gate === "sigmoid" ? div(1, add(exp(neg(h)), 1)) : h;
+  const shape = x.shape.map((d, i) => (i === 0 || i === x.shape.length - 1 ? d : 1));
+  return mul(mul(x, scale), reshape(factors, { shape }));
 }
 
 /**
@@ -84,4 +98,5 @@ export const scaleChannels = /* @__PURE__ */ defineOp({
     const all = { ...params, scale, span: params.rows, spans: 1, groups };
     run(kernel.backward, tensors, all, [groups * kernel.backward.workgroup[0]]);
   },
+  reference: ({ x, h }, { scale = 1, gate = "sigmoid" }) => plainScaleChannels(x, h, scale, gate),
 });

@@ -8,6 +8,7 @@ import { defineOp } from "../core/op.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import { plainActivation } from "./plainActivations.ts";
 import { rowKernel } from "./rows.ts";
 import { loopThreads } from "./threads.ts";
 
@@ -121,6 +122,8 @@ export const scaledActivation = /* @__PURE__ */ defineOp({
     forward(run, x, y, kind, gammas[kind] * scale),
   backward: (run, { x, dy, dx }, { kind = "gelu", scale = 1 }) =>
     backward(run, x, dy, dx, kind, gammas[kind] * scale),
+  reference: ({ x }, { kind = "gelu", scale = 1 }) =>
+    plainActivation(x, kind, gammas[kind] * scale),
 });
 
 const plain = (name: string, kind: Kind) =>

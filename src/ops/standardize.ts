@@ -5,6 +5,8 @@ import { defineOp } from "../core/op.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
+import { maximum, mul, rsqrt, sub } from "./elementwise.ts";
+import { mean, variance } from "./reduce.ts";
 
 const COLUMNS = 8; // a workgroup's: CX of the kernel
 /** `slices` threads share a column: more where there are cores for them. */
@@ -33,6 +35,15 @@ function plan(run: Run, w: Tensor, gain: Tensor | null) {
     Math.ceil(columns / COLUMNS) * workgroup[0]!,
   ];
   return { kernel, threads, params: { rows: w.size / cols, cols: columns } };
+}
+
+/** The same from plain ops, as the reference writes it. */
+export function plainStandardize(w: Tensor, gain: Tensor | null, eps: number): Tensor {
+  const options = { axis: [...w.shape.keys()].slice(0, -1), keepDims: true };
+  const fanIn = w.size / w.shape.at(-1)!;
+  const root = rsqrt(maximum(mul(variance(w, options), fanIn), eps));
+  const scale = gain ? mul(root, gain) : root;
+  return sub(mul(w, scale), mul(mean(w, options), scale));
 }
 
 /**
@@ -77,4 +88,5 @@ export const standardize = /* @__PURE__ */ defineOp({
     };
     run(backward, tensors, { ...params, eps }, threads(backward.workgroup));
   },
+  reference: ({ w, gain }, { eps = 1e-4 }) => plainStandardize(w, gain, eps),
 });
