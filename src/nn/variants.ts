@@ -38,11 +38,11 @@ const family = (width: readonly number[], suffix: string) =>
   });
 
 /** F0 to F7, and their wider siblings F0+ to F7+. */
-export const nfnetVariants: Readonly<Record<string, NFNetVariant>> =
-  /* @__PURE__ */ Object.fromEntries([
-    .../* @__PURE__ */ family([256, 512, 1536, 1536], ""),
-    .../* @__PURE__ */ family([384, 768, 2048, 2048], "+"),
-  ]);
+export const nfnetVariants: Readonly<Record<string, NFNetVariant>> = /* @__PURE__ */ (() =>
+  Object.fromEntries([
+    ...family([256, 512, 1536, 1536], ""),
+    ...family([384, 768, 2048, 2048], "+"),
+  ]))();
 
 /** Four stages, or fewer. */
 export interface NFRegnetVariant {
@@ -54,8 +54,8 @@ export interface NFRegnetVariant {
 }
 
 /** B0 to B8. */
-export const nfRegnetVariants: Readonly<Record<string, NFRegnetVariant>> =
-  /* @__PURE__ */ Object.fromEntries(
+export const nfRegnetVariants: Readonly<Record<string, NFRegnetVariant>> = /* @__PURE__ */ (() =>
+  Object.fromEntries(
     (
       [
         [[48, 104, 208, 440], [1, 3, 6, 6], 192, 224, 0.2],
@@ -72,7 +72,7 @@ export const nfRegnetVariants: Readonly<Record<string, NFRegnetVariant>> =
       `B${i}`,
       { width, depth, trainImsize, testImsize, dropRate },
     ]),
-  );
+  ))();
 
 export interface NFResnetVariant {
   /** Blocks of each of the four stages. */
