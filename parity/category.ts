@@ -1,5 +1,5 @@
 // What a category of goldens is to the runner: a function from a case to our values. Judges nothing.
-import type { Gpu } from "../src/core/gpu.ts";
+import type { Gpu } from "../src/index.ts";
 import type { Case, Goldens } from "./goldens.ts";
 import type { Actual, Judgement, JudgeOptions } from "./judge.ts";
 

@@ -1,5 +1,5 @@
 // Reads a case's config: every key is either read or an error, so that no setting is passed over.
-import { FormatError } from "../src/errors.ts";
+import { FormatError } from "../src/index.ts";
 
 /** The settings of one case. Each reader takes the reference's default for an absent key. */
 export interface Settings {

@@ -1,4 +1,6 @@
 // nfgrad/parity: is our arithmetic JAX's? Runs golden cases through the public API and judges every output.
+
+export { compare, type Errors } from "./compare.ts";
 export {
   type Case,
   type Expected,
@@ -7,7 +9,7 @@ export {
   openGoldens,
   readCase,
 } from "./goldens.ts";
-export { type Actual, compare, type Errors, type Judgement } from "./judge.ts";
+export type { Actual, Judgement } from "./judge.ts";
 export {
   type Report,
   type Row,

@@ -1,23 +1,12 @@
 // The judging rule of the goldens (parity/golden/README.md, "Judging a port"): ours against JAX's f32 and f64 values.
 // It knows arrays, not cases. Nothing here is a tolerance of our own.
+import { quotient, relative, sameKind, sumOf, worstUlp } from "./compare.ts";
 import type { Expected, Norms } from "./goldens.ts";
 
 /** An output of ours: the whole array, in f32 (as doubles only where no f32 existed). */
 export interface Actual {
   readonly data: ArrayLike<number>;
   readonly shape: readonly number[];
-}
-
-/** How far one array is from another. NaN where a value is NaN and its counterpart is not. */
-export interface Errors {
-  /** Largest distance in units in the last place, after rounding both to f32. */
-  readonly maxUlp: number;
-  /** |a - b| / |b|, L2; 0 if both are 0, Infinity if only b is. */
-  readonly relL2: number;
-  readonly maxAbs: number;
-  /** Elements where one is NaN or infinite and the other is not the same. Not among the figures above. */
-  readonly kindMismatches: number;
-  readonly elements: number;
 }
 
 export type Rule = "f64" | "f32" | "samples" | "equal" | "curve" | "json";
@@ -209,34 +198,6 @@ function summarise(values: ArrayLike<number>, k: number, n: number): Figures {
   };
 }
 
-/** How far `actual` is from `expected`: an array, or one output of a case (against f64 where it has it). */
-export function compare(
-  actual: ArrayLike<number>,
-  expected: ArrayLike<number> | Pick<Expected, "f32" | "f64" | "int" | "k">,
-): Errors {
-  const theirs = "length" in expected ? expected : (expected.f64 ?? expected.f32 ?? expected.int);
-  const k = "length" in expected ? 1 : expected.k;
-  const elements = theirs?.length ?? 0;
-  if (!theirs || Math.ceil(actual.length / k) !== elements) {
-    const nan = Number.NaN;
-    return { maxUlp: nan, relL2: nan, maxAbs: nan, kindMismatches: elements, elements };
-  }
-  const ours = k === 1 ? actual : Array.from({ length: elements }, (_, i) => actual[i * k]!);
-  const numbers = theirs as ArrayLike<number>;
-  const finite: number[] = [];
-  let kindMismatches = 0;
-  let maxAbs = 0;
-  for (let i = 0; i < elements; i++) {
-    const [a, b] = [ours[i]!, Number(numbers[i])];
-    if (Number.isFinite(a) && Number.isFinite(b)) {
-      finite.push(i);
-      maxAbs = Math.max(maxAbs, Math.abs(a - b));
-    } else if (!sameKind(a, b)) kindMismatches++;
-  }
-  const relL2 = relative(ours, numbers, finite);
-  return { maxUlp: worstUlp(ours, numbers, finite), relL2, maxAbs, kindMismatches, elements };
-}
-
 /** How far ours is from JAX's f32 values. */
 type Near = { readonly e32: number; readonly maxUlp: number };
 
@@ -275,42 +236,5 @@ export function failed(rule: Rule, note: string): Judgement {
 
 const NOTHING = { e: 0, own: null, ratio: null, e32: null, maxUlp: null };
 
-/** |a - b| / |b| over some elements. */
-function relative(a: ArrayLike<number>, b: ArrayLike<number>, at: readonly number[]): number {
-  const difference = Math.sqrt(sumOf(at, (i) => (a[i]! - Number(b[i])) ** 2));
-  const norm = Math.sqrt(sumOf(at, (i) => Number(b[i]) ** 2));
-  return quotient(difference, norm);
-}
-
-const quotient = (a: number, b: number) => (b !== 0 ? a / b : a === 0 ? 0 : a / 0);
-
-function sumOf(at: readonly number[], term: (index: number) => number): number {
-  let sum = 0;
-  for (const i of at) sum += term(i);
-  return sum;
-}
-
 const isZero = (values: ArrayLike<number>, at: readonly number[]) =>
   at.every((i) => values[i] === 0);
-
-const sameKind = (a: number, b: number) => Object.is(a, b) || (Number.isNaN(a) && Number.isNaN(b));
-
-function worstUlp(a: ArrayLike<number>, b: ArrayLike<number>, at: readonly number[]): number {
-  let worst = 0;
-  for (const i of at) worst = Math.max(worst, ulpDistance(a[i]!, Number(b[i])));
-  return worst;
-}
-
-const bits = new DataView(new ArrayBuffer(4));
-
-/** Steps between two numbers on the line of f32 values; NaN if one is NaN. */
-export function ulpDistance(a: number, b: number): number {
-  return Math.abs(place(a) - place(b));
-}
-
-function place(x: number): number {
-  if (Number.isNaN(x)) return Number.NaN;
-  bits.setFloat32(0, x);
-  const word = bits.getUint32(0);
-  return word < 0x80000000 ? word : 0x80000000 - word;
-}

@@ -1,5 +1,6 @@
 // The judging rule for training curves: step by step, as long as JAX's own f32 and f64 runs agree.
-import { failed, type Judgement, MAX_RATIO, ulpDistance } from "./judge.ts";
+import { ulpDistance } from "./compare.ts";
+import { failed, type Judgement, MAX_RATIO } from "./judge.ts";
 
 /** JAX's f32 and f64 values of one quantity, one a step. */
 export interface Series {

@@ -1,9 +1,8 @@
 // The runner: goes through the cases, has each computed by its category, judges every output, makes the report.
-import type { Gpu } from "../src/core/gpu.ts";
-import { OptionError } from "../src/errors.ts";
+import { type Gpu, OptionError } from "../src/index.ts";
 import { categories } from "./categories/index.ts";
 import type { Category, Outcome } from "./category.ts";
-import { type Case, type Goldens, type ManifestCase, openGoldens, toNumber } from "./goldens.ts";
+import { type Case, type Goldens, type ManifestCase, openGoldens } from "./goldens.ts";
 import {
   type Actual,
   failed,
@@ -13,6 +12,7 @@ import {
   judgeEqual,
   judgeSummary,
 } from "./judge.ts";
+import { toNumber } from "./manifest.ts";
 import { type Report, type Row, summarise, toRow } from "./report.ts";
 
 export interface Progress {

@@ -1,51 +1,13 @@
 // The runner passes nothing over: goldens that are changed in any way give a failing row.
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { type HostTensor, readSafetensors, safetensorsBytes } from "../src/io/safetensors.ts";
+import { type Changeable, changed, removeChanged } from "./changed.ts";
 import { type Report, run, table, toJson } from "./index.ts";
 import { closeGpu, failures, GOLDEN, sharedGpu } from "./testing.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: tests change JSON of all kinds
-type Json = any;
-
-interface Changeable {
-  entry: Json;
-  tensors: Map<string, HostTensor>;
-  side: Json;
-}
-
-const folders: string[] = [];
 afterAll(async () => {
-  for (const folder of folders) rmSync(folder, { recursive: true });
+  removeChanged();
   await closeGpu();
 });
-
-/** A folder with one case of the committed goldens, changed. */
-async function changed(id: string, change: (given: Changeable) => void): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), "parity-"));
-  folders.push(folder);
-  const manifest: Json = JSON.parse(readFileSync(join(GOLDEN, "manifest.json"), "utf8"));
-  const entry = manifest.cases.find((c: Json) => c.id === id);
-  const tensors = new Map<string, HostTensor>();
-  if (entry.file) {
-    const { entries } = await readSafetensors(readFileSync(join(GOLDEN, entry.file)));
-    for (const [name, e] of entries) tensors.set(name, await e.read());
-  }
-  const side = entry.side ? JSON.parse(readFileSync(join(GOLDEN, entry.side), "utf8")) : null;
-  change({ entry, tensors, side });
-  if (entry.file) writeFileSync(join(folder, entry.file), safetensorsBytes(tensors));
-  if (side) writeFileSync(join(folder, entry.side), JSON.stringify(side));
-  const cases = [entry];
-  const problem = manifest.cases.find((c: Json) => c.id === entry.config.inputs_of);
-  if (problem) {
-    cases.push(problem);
-    copyFileSync(join(GOLDEN, problem.file), join(folder, problem.file));
-  }
-  writeFileSync(join(folder, "manifest.json"), JSON.stringify({ meta: {}, cases }));
-  return folder;
-}
 
 async function runChanged(id: string, change: (given: Changeable) => void): Promise<Report> {
   return run(await sharedGpu(), { goldens: await changed(id, change) });

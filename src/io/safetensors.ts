@@ -1,27 +1,8 @@
 // The safetensors format: a strict reader whose tensors are read one by one, and a writer. Knows files, not GPUs.
 import { FormatError } from "../errors.ts";
+import { type Dtype, decode, dtypeOf, type HostTensor, ITEM_BYTES, itemCount } from "./hostData.ts";
 
-/** Element types of the format that this reader understands. */
-export type Dtype = keyof typeof ITEM_BYTES;
-
-/** What a tensor of a file becomes: F16 and BF16 widen to f32, BOOL stays one byte an element. */
-export type HostData =
-  | Float32Array
-  | Float64Array
-  | Uint8Array
-  | Int8Array
-  | Uint16Array
-  | Int16Array
-  | Uint32Array
-  | Int32Array
-  | BigUint64Array
-  | BigInt64Array;
-
-/** A tensor on the host; `data` in C order. */
-export interface HostTensor {
-  readonly data: HostData;
-  readonly shape: readonly number[];
-}
+export type { Dtype, HostData, HostTensor } from "./hostData.ts";
 
 /** Bytes that can be read by range: a file, a remote object. `read` gives exactly `length` bytes. */
 export interface RandomAccess {
@@ -50,22 +31,6 @@ export interface SafetensorsFile {
   /** The strings under `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
 }
-
-const ITEM_BYTES = {
-  F64: 8,
-  I64: 8,
-  U64: 8,
-  F32: 4,
-  I32: 4,
-  U32: 4,
-  F16: 2,
-  BF16: 2,
-  I16: 2,
-  U16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-} as const;
 
 /** The format's own limit; a larger length field is garbage rather than a header. */
 const MAX_HEADER = 100_000_000;
@@ -202,50 +167,6 @@ async function exactly(file: RandomAccess, offset: number, length: number, what:
   return bytes;
 }
 
-/** Little-endian bytes as a typed array of its own memory. */
-function decode(bytes: Uint8Array, dtype: Dtype): HostData {
-  // A copy: offsets in the file need not be aligned. (`slice` of a Node Buffer would be a view.)
-  const { buffer } = new Uint8Array(bytes);
-  switch (dtype) {
-    case "F64":
-      return new Float64Array(buffer);
-    case "F32":
-      return new Float32Array(buffer);
-    case "F16":
-      return Float32Array.from(new Uint16Array(buffer), halfToFloat);
-    case "BF16": {
-      const bits = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
-      return new Float32Array(bits.buffer);
-    }
-    case "I64":
-      return new BigInt64Array(buffer);
-    case "U64":
-      return new BigUint64Array(buffer);
-    case "I32":
-      return new Int32Array(buffer);
-    case "U32":
-      return new Uint32Array(buffer);
-    case "I16":
-      return new Int16Array(buffer);
-    case "U16":
-      return new Uint16Array(buffer);
-    case "I8":
-      return new Int8Array(buffer);
-    case "U8":
-    case "BOOL":
-      return new Uint8Array(buffer);
-  }
-}
-
-function halfToFloat(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
 /** What the header says of one tensor. */
 export interface SafetensorsSpec {
   readonly name: string;
@@ -319,18 +240,6 @@ export function safetensorsBytes(
   return out;
 }
 
-function dtypeOf(data: HostData): Dtype {
-  if (data instanceof Float32Array) return "F32";
-  if (data instanceof Float64Array) return "F64";
-  if (data instanceof Uint32Array) return "U32";
-  if (data instanceof Int32Array) return "I32";
-  if (data instanceof Uint8Array) return "U8";
-  if (data instanceof Int8Array) return "I8";
-  if (data instanceof Uint16Array) return "U16";
-  if (data instanceof Int16Array) return "I16";
-  return data instanceof BigInt64Array ? "I64" : "U64";
-}
-
 function pairs<T>(given: Readonly<Record<string, T>> | ReadonlyMap<string, T>) {
   return given instanceof Map ? [...given] : (Object.entries(given) as [string, T][]);
 }
@@ -339,7 +248,6 @@ function jsonObject(fields: readonly (readonly [string, string])[]): string {
   return `{${fields.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)}}`;
 }
 
-const itemCount = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 const isSize = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0;
 const isRecord = (value: unknown): value is Record<string, unknown> =>
