@@ -1,4 +1,5 @@
-// The activations in f64, in their textbook forms: on one number, and on rows for the two that need them.
+// The activations in f64, in their textbook forms: on one number, and on rows for the two that need
+// them.
 import type { ActivationKind } from "../src/ops/scaledActivation.ts";
 import { type F64, f64, map } from "./oracle.ts";
 

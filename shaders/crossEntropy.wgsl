@@ -1,8 +1,10 @@
 // shaders/crossEntropy.wgsl: losses from logits, and their gradients.
-// losses, backward, backwardLabels: rows of `classes` logits, a workgroup a row; labels are u32 indices, one a row, or
-// (SOFT) f32 weights, one a class. The target is y = keep * label + base, with label smoothing s: keep = 1 - s, base =
-// s / classes. loss = -sum(y * logSoftmax(x)), as in the reference even where y is 0 and x is -inf (NaN).
-// sigmoid*: n independent numbers in a grid-stride loop. sumParts adds `n` numbers in one workgroup.
+// losses, backward, backwardLabels: rows of `classes` logits, a workgroup a row; labels are u32
+// indices, one a row, or (SOFT) f32 weights, one a class. The target is y = keep * label + base,
+// with label smoothing s: keep = 1 - s, base = s / classes. loss = -sum(y * logSoftmax(x)), as in
+// the reference even where y is 0 and x is -inf (NaN).
+// sigmoid*: n independent numbers in a grid-stride loop.
+// sumParts adds n numbers in one workgroup.
 struct Params { n: u32, classes: u32, keep: f32, base: f32, factor: f32, each: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
@@ -41,7 +43,9 @@ fn logOf(x: f32) -> f32 { return logNormal(vec4f(x)).x; }
 
 @compute @workgroup_size(WG)
 fn losses(
-  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
 ) {
   let row = wid.y * nwg.x + wid.x;
   if (row >= p.n) { return; }
@@ -49,7 +53,9 @@ fn losses(
   let r = rowOf(begin, lid);
   let logSum = logOf(r.sum);
   var s = 0.0;
-  for (var i = lid; i < p.classes; i += WG) { s += target_(row, i) * ((x[begin + i] - r.top) - logSum); }
+  for (var i = lid; i < p.classes; i += WG) {
+    s += target_(row, i) * ((x[begin + i] - r.top) - logSum);
+  }
   s = rowSum(s, lid);
   if (lid == 0u) { y[row] = fault(row) - s; }
 }
@@ -57,7 +63,9 @@ fn losses(
 // dx = (softmax * sum(y) - y) * g
 @compute @workgroup_size(WG)
 fn backward(
-  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
 ) {
   let row = wid.y * nwg.x + wid.x;
   if (row >= p.n) { return; }
@@ -76,7 +84,9 @@ fn backward(
 // dlabels = -keep * logSoftmax(x) * g, for labels that are weights.
 @compute @workgroup_size(WG)
 fn backwardLabels(
-  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
 ) {
   let row = wid.y * nwg.x + wid.x;
   if (row >= p.n) { return; }
@@ -84,7 +94,9 @@ fn backwardLabels(
   let r = rowOf(begin, lid);
   let logSum = logOf(r.sum);
   let g = -p.keep * p.factor * dy[row * p.each];
-  for (var i = lid; i < p.classes; i += WG) { dlabels[begin + i] = g * ((x[begin + i] - r.top) - logSum); }
+  for (var i = lid; i < p.classes; i += WG) {
+    dlabels[begin + i] = g * ((x[begin + i] - r.top) - logSum);
+  }
 }
 
 // softplus(x) - x t is -(t log sigmoid(x) + (1 - t) log sigmoid(-x)).
@@ -97,12 +109,15 @@ fn sigmoidLosses(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgrou
 
 @compute @workgroup_size(WG)
 fn sigmoidParts(
-  @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u,
-  @builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(local_invocation_index) lid: u32,
 ) {
   let step = nwg.x * WG;
   var s = 0.0;
-  for (var a = id.x; a < p.n; a += 16u * step) { // runs of 16, then the runs: long sums keep their digits
+  // Runs of 16, then the runs: long sums keep their digits.
+  for (var a = id.x; a < p.n; a += 16u * step) {
     var t = 0.0;
     for (var i = a; i < min(a + 16u * step, p.n); i += step) { t += sigmoidLoss(i); }
     s += t;

@@ -1,5 +1,6 @@
-// shaders/dropout.wgsl: y = x * (u < keep) / keep, one u in [0, 1) for each element, drawn from row `at` of keys. Its own
-// gradient: dx is the same of dy. x, y: n numbers; one thread an element, in a grid-stride loop.
+// shaders/dropout.wgsl: y = x * (u < keep) / keep, one u in [0, 1) for each element, drawn from row
+// `at` of keys. Its own gradient: dx is the same of dy. x, y: n numbers; one thread an element, in
+// a grid-stride loop.
 struct Params { n: u32, at: u32, keep: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> keys: array<vec2u>;

@@ -1,8 +1,9 @@
 // shaders/pool.wgsl: average and maximum over windows of an NHWC image.
-// x, dx: images x h x w x c; y, dy: images x oh x ow x c, channels counted in F (vec4f where 4 divides them, else f32).
-// A thread has one place (column, channel) of a row, and walks the rows of all images: y's in avg and max_, dx's in the
-// gradients, which gather: they visit the windows that their place is in. Padding is never counted.
-// Indices left of or above the image wrap round 2^32, so `< p.h` says that one is inside.
+// x, dx: images x h x w x c; y, dy, place: images x oh x ow x c, channels counted in F (vec4f where
+// 4 divides them, else f32). A thread has one place (column, channel) of a row, and walks the rows
+// of all images: y's in avg, max_ and maxPlace, dx's in the gradients, which gather: they visit the
+// windows that their place is in. Padding is never counted. Indices left of or above the image wrap
+// round 2^32, so that `< p.h` says that one is inside.
 struct Params {
   rows: u32, h: u32, w: u32, c: u32, oh: u32, ow: u32,
   kh: u32, kw: u32, sh: u32, sw: u32, top: u32, left: u32,
@@ -67,7 +68,8 @@ fn avg(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: v
   }
 }
 
-// Window i back from the last one that begins at or before a place: o = place / stride - i, if it reaches that far.
+// Window i back from the last one that begins at or before a place: o = place / stride - i, if it
+// reaches that far.
 @compute @workgroup_size(WG)
 fn avgBackward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
   if (id.x >= p.w * p.c) { return; }

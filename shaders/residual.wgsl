@@ -1,6 +1,8 @@
-// shaders/residual.wgsl: y = x * (alpha * gain) + shortcut; dx = dy * (alpha * gain), dgain = alpha * sum(dy * x).
-// x, shortcut, y, dy, dx: n numbers as vec4f in a grid-stride loop: thread t takes vectors t, t + threads, ...
-// backwardGain also leaves each workgroup's part of the sum in `parts`, which sumParts adds up, in one workgroup.
+// shaders/residual.wgsl: y = x * (alpha * gain) + shortcut;
+// dx = dy * (alpha * gain), dgain = alpha * sum(dy * x).
+// x, shortcut, y, dy, dx: n numbers as vec4f in a grid-stride loop: thread t takes vectors t,
+// t + threads, ... backwardGain also leaves each workgroup's part of the sum in `parts`, which
+// sumParts adds up, in one workgroup.
 struct Params { n: u32, alpha: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> shortcut: array<vec4f>;
@@ -45,9 +47,15 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) n
   }
 }
 
-// A sum over a whole activation, with cancellation: a thread adds runs of 16, then the runs, then all meet in a tree.
+// A sum over a whole activation, with cancellation: a thread adds runs of 16, then the runs, then
+// a workgroup its threads, then one workgroup the parts of all.
 @compute @workgroup_size(WG)
-fn backwardGain(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backwardGain(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let f = factor();
   let whole = p.n / 4u;
   let step = nwg.x * WG;

@@ -1,7 +1,8 @@
-// shaders/scaleChannels.wgsl: y = x * scale * gate(h): the end of a squeeze-and-excite block.
-// x, y, dy, dx: images x rows x cols, a row being a pixel, cols its channels counted in F (vec4f where 4 divides them,
-// else f32); h, dh: images x cols. A workgroup takes CX neighbouring columns of one image; its thread (cx, sy) walks the
-// rows sy, sy + SY, ... of its span. backward spans the whole image, since dh is a sum over its rows.
+// shaders/scaleChannels.wgsl: y = x * scale * gate(h): the end of a squeeze-and-excite block. x, y,
+// dy, dx: images x rows x cols, a row being a pixel, cols its channels counted in F (vec4f where 4
+// divides them, else f32); h, dh: images x cols. A workgroup takes CX neighbouring columns of one
+// image; its thread (cx, sy) walks the rows sy, sy + SY, ... of its span. backward spans the whole
+// image, since dh is a sum over its rows.
 struct Params { rows: u32, cols: u32, span: u32, spans: u32, blocks: u32, groups: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> x: array<F>;
 @group(0) @binding(1) var<storage, read> h: array<F>;
@@ -27,11 +28,16 @@ fn placeOf(group: u32, lid: u32) -> Place {
   let col = block * CX + lid % CX;
   let first = span * p.span + lid / CX;
   let last = min(span * p.span + p.span, p.rows);
-  return Place(group / p.blocks / p.spans, min(col, p.cols - 1u), first, last, col < p.cols, group < p.groups);
+  let image = group / p.blocks / p.spans;
+  return Place(image, min(col, p.cols - 1u), first, last, col < p.cols, group < p.groups);
 }
 
 @compute @workgroup_size(CX * SY)
-fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let at = placeOf(wid.y * nwg.x + wid.x, lid);
   if (!(at.inside && at.real)) { return; }
   var g = h[at.image * p.cols + at.col];
@@ -45,7 +51,11 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3
 }
 
 @compute @workgroup_size(CX * SY)
-fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let group = wid.y * nwg.x + wid.x;
   if (group >= p.groups) { return; }
   let at = placeOf(group, lid);

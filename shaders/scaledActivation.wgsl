@@ -1,8 +1,9 @@
 // shaders/scaledActivation.wgsl: y = factor * act(x), dx = factor * dy * act'(x).
-// forward, backward: n numbers as vec4f in a grid-stride loop; thread t takes vectors t, t + threads, ...; KIND picks the
-// function, the others vanish. glu*: rows of 2 * width numbers make rows of width; one thread an element of y.
-// logSoftmax*: rows of width numbers, a workgroup a row. At infinities as in JAX: gelu(-inf), silu(-inf), soft_sign(inf)
-// are NaN; NaN stays NaN.
+// forward, backward: n numbers as vec4f in a grid-stride loop; thread t takes vectors t,
+// t + threads, ...; KIND picks the function, the others vanish.
+// glu*: rows of 2 * width numbers make rows of width; one thread an element of y.
+// logSoftmax*: rows of width numbers, a workgroup a row.
+// At infinities as in JAX: gelu(-inf), silu(-inf), soft_sign(inf) are NaN; NaN stays NaN.
 struct Params { n: u32, width: u32, factor: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
@@ -38,13 +39,15 @@ const SELU_ALPHA = 1.6732632423543772;
 const GELU_A = 1.5957691216057308;
 const GELU_B = 0.07135481627159726;
 
-// Phi(x), the normal distribution function, and its density: exp(-x^2 / 2) R(|x|), R a polynomial in 1 / (1 + 0.35 |x|).
+// Phi(x), the normal distribution function, and its density: exp(-x^2 / 2) R(|x|), R a polynomial
+// in 1 / (1 + 0.35 |x|).
 struct Normal { cumulative: vec4f, density: vec4f }
 fn normal(x: vec4f) -> Normal {
   let e = exp(-0.5 * x * x);
   let w = 1.0 / (1.0 + 0.35 * abs(x));
   let low = 0.15914205 + w * (-0.25568673 + w * (0.14395864 - w * 0.029143294));
-  let r = w * (0.13962142 + w * (0.13986151 + w * (0.11983543 + w * (0.10549817 + w * (-0.023087204 + w * low)))));
+  let mid = 0.11983543 + w * (0.10549817 + w * (-0.023087204 + w * low));
+  let r = w * (0.13962142 + w * (0.13986151 + w * mid));
   let tail = e * r;
   return Normal(select(tail, 1.0 - tail, x >= vec4f()), 0.3989422804 * e);
 }
@@ -164,16 +167,26 @@ fn rowOf(begin: u32, lid: u32) -> vec2f {
 }
 
 @compute @workgroup_size(WG)
-fn logSoftmaxForward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn logSoftmaxForward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let begin = (wid.y * nwg.x + wid.x) * p.width;
   if (begin >= p.n) { return; }
   let row = rowOf(begin, lid);
   let logSum = logNormal(vec4f(row.y)).x;
-  for (var i = lid; i < p.width; i += WG) { ys[begin + i] = p.factor * ((xs[begin + i] - row.x) - logSum); }
+  for (var i = lid; i < p.width; i += WG) {
+    ys[begin + i] = p.factor * ((xs[begin + i] - row.x) - logSum);
+  }
 }
 
 @compute @workgroup_size(WG)
-fn logSoftmaxBackward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn logSoftmaxBackward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let begin = (wid.y * nwg.x + wid.x) * p.width;
   if (begin >= p.n) { return; }
   let row = rowOf(begin, lid);

@@ -1,9 +1,12 @@
-// shaders/standardize.wgsl: scaled weight standardization, y = (w - mean) * rsqrt(max(sum((w - mean)^2), eps)) * gain.
-// w, y, dy, dw: rows x cols, cols counted in F (vec4f where 4 divides them, else f32); gain, dgain: cols. A workgroup
-// takes CX neighbouring columns; its thread (cx, sy) walks rows sy, sy + SY, ... of one, and the SY parts meet in
-// workgroup memory, in a fixed order. The sum of squares is var * fan_in: the variance is the biased one.
-// The mean is one rounding off; the second pass also sums w - mean, whose mean `off` is what is missing. (Without it
-// columns of almost equal values, which eps scales by up to 100, keep that rounding as their whole result.)
+// shaders/standardize.wgsl: scaled weight standardization,
+// y = (w - mean) * rsqrt(max(sum((w - mean)^2), eps)) * gain.
+// w, y, dy, dw: rows x cols, cols counted in F (vec4f where 4 divides them, else f32); gain, dgain:
+// cols. A workgroup takes CX neighbouring columns; its thread (cx, sy) walks rows sy, sy + SY, ...
+// of one, and the SY parts meet in workgroup memory, in a fixed order. The sum of squares is
+// var * fan_in: the variance is the biased one.
+// The mean is one rounding off; the second pass also sums w - mean, whose mean `off` is what is
+// missing. (Without it columns of almost equal values, which eps scales by up to 100, keep that
+// rounding as their whole result.)
 struct Params { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> w: array<F>;
 @group(0) @binding(1) var<storage, read> gain: array<F>;
@@ -17,7 +20,8 @@ alias F = vec4f;
 const GAIN: bool = true; // else `gain` is bound to something, and not looked at
 const CX: u32 = 8u;
 const SY: u32 = 8u;
-const RUN: u32 = 16u * SY; // rows are added in runs of 16 a thread, then the runs: long columns keep their digits
+// Rows are added in runs of 16 a thread, then the runs: long columns keep their digits.
+const RUN: u32 = 16u * SY;
 
 var<workgroup> part: array<F, CX * SY>;
 fn total(value: F, lid: u32) -> F {
@@ -65,8 +69,8 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) l
   }
 }
 
-// With d = w - mean, v = sum(d^2), inv = rsqrt(max(v, eps)), t = sum(dy * d):
-// dgain = t * inv, dw = gain * inv * (dy - mean(dy) - [v > eps] * d * t * inv^2), half of the last term at v = eps.
+// With d = w - mean, v = sum(d^2), inv = rsqrt(max(v, eps)), t = sum(dy * d): dgain = t * inv,
+// dw = gain * inv * (dy - mean(dy) - [v > eps] * d * t * inv^2), half of the last term at v = eps.
 @compute @workgroup_size(CX * SY)
 fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lid: u32) {
   let col = wid.x * CX + lid % CX;
@@ -96,7 +100,8 @@ fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) 
     for (var r = a; r < min(a + RUN, p.rows); r += SY) {
       let d = w[r * p.cols + at] - mean;
       t += d * d;
-      tdy += (dy[r * p.cols + at] - meanDy) * d; // its sum with d's own mean is 0: no correction for `off`
+      // dy - meanDy adds up to 0, so that d needs no correction by `off` here.
+      tdy += (dy[r * p.cols + at] - meanDy) * d;
       td += d;
     }
     s += t;
@@ -108,7 +113,8 @@ fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) 
   let v = total(s, lid) - f32(p.rows) * off * off;
   let t = total(sdy, lid);
   let inv = inverseSqrt(max(v, eps));
-  let share = select(select(F(), F(1.0), v > eps), F(0.5), v == eps); // as jnp.maximum shares its gradient
+  // As jnp.maximum shares its gradient.
+  let share = select(select(F(), F(1.0), v > eps), F(0.5), v == eps);
   let pull = share * t * inv * inv;
   var scale = inv;
   if (GAIN) { scale *= gain[at]; }

@@ -1,4 +1,5 @@
-// Cross-entropies against their definitions in f64: hard and soft labels, smoothing, reductions, labels out of range.
+// Cross-entropies against their definitions in f64: hard and soft labels, smoothing, reductions,
+// labels out of range.
 
 import { type Gpu, ShapeError, vjp } from "../../src/index.ts";
 import {

@@ -1,4 +1,5 @@
-// Dropout: the masks are those of jax.random.bernoulli for the same key, whose bits the host draws here.
+// Dropout: the masks are those of jax.random.bernoulli for the same key, whose bits the host draws
+// here.
 
 import { type Gpu, random, ShapeError } from "../../src/index.ts";
 import { dropout } from "../../src/ops/dropout.ts";

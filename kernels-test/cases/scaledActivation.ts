@@ -1,4 +1,5 @@
-// The activations, scaled and plain, against their textbook forms in f64; kinks, NaN and infinities as in JAX.
+// The activations, scaled and plain, against their textbook forms in f64; kinks, NaN and infinities
+// as in JAX.
 
 import { type Gpu, ShapeError, type Tensor, vjp } from "../../src/index.ts";
 import { plainActivation } from "../../src/ops/plainActivations.ts";

@@ -1,4 +1,5 @@
-// Stochastic depth: the masks are those of jax.random.uniform for the same key, whose bits the host draws here.
+// Stochastic depth: the masks are those of jax.random.uniform for the same key, whose bits the host
+// draws here.
 
 import { type Gpu, random, ShapeError } from "../../src/index.ts";
 import { stochDepth } from "../../src/ops/stochDepth.ts";

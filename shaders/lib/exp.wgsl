@@ -1,7 +1,8 @@
 // shaders/lib/exp.wgsl: exp, expm1, log1p and log to about one ulp on any adapter, and the sigmoid.
-// Vectors of four; for one number take `.x` (compilers work on components and drop the others).
-// The built-in exp may be off by 3 + 2|x| ulp (measured on lavapipe: 10 at x = -10, 64 at -87), log by far more just
-// below 1. Where small x weighs most (sigmoid, gelu) that does not show and the built-in is faster: used there.
+// Vectors of four; for one number take `.x` (compilers work on components and drop the others). The
+// built-in exp may be off by 3 + 2|x| ulp (measured on lavapipe: 10 at x = -10, 64 at -87), log by
+// far more just below 1. Where small x weighs most (sigmoid, gelu) that does not show and the
+// built-in is faster: used there.
 
 // exp(x) = scale + scale * p for x <= 0; below -87.7 the scale is 0. NaN is lost.
 struct ExpParts { scale: vec4f, p: vec4f }

@@ -1,6 +1,7 @@
-// shaders/lib/row.wgsl: sums and maxima over the WG threads of a workgroup, in a fixed order; every thread gets the result.
-// The kernel declares `const WG: u32` as its workgroup size. Call from uniform control flow. Each thread adds all parts
-// up: a tree has more barriers, which software adapters pay for in run time and even more when compiling.
+// shaders/lib/row.wgsl: sums and maxima over the WG threads of a workgroup, in a fixed order; every
+// thread gets the result. The kernel declares `const WG: u32` as its workgroup size. Call from
+// uniform control flow. Each thread adds all parts up: a tree has more barriers, which software
+// adapters pay for in run time and even more when compiling.
 var<workgroup> rowPart: array<f32, WG>;
 
 fn rowSum(value: f32, lid: u32) -> f32 {

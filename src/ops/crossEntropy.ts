@@ -1,4 +1,5 @@
-// Losses from logits: softmax cross-entropy with label smoothing and soft labels, and the sigmoid kind.
+// Losses from logits: softmax cross-entropy with label smoothing and soft labels, and the sigmoid
+// kind.
 import source from "../../shaders/crossEntropy.wgsl";
 import expText from "../../shaders/lib/exp.wgsl";
 import row from "../../shaders/lib/row.wgsl";
@@ -73,12 +74,13 @@ export function plainSoftmaxCrossEntropy(
 }
 
 /**
- * `-sum(y * logSoftmax(logits))` over the classes, `y = (1 - smoothing) * label + smoothing / classes`
- * (`utils.py: softmax_cross_entropy`, smoothing as in `experiment.py: _loss_fn`).
+ * `-sum(y * logSoftmax(logits))` over the classes, `y = (1 - smoothing) * label + smoothing /
+ * classes` (`utils.py: softmax_cross_entropy`, smoothing as in `experiment.py: _loss_fn`).
  *
- * logits `[..., classes]`; labels u32 `[...]`, or f32 like the logits: weights of the classes, which need not add up to
- * 1 and get a gradient too if they want one. The result is a scalar, or with reduction "none" `[...]`. A u32 label that
- * is no class gives NaN for its row, in the gradient also.
+ * logits `[..., classes]`; labels u32 `[...]`, or f32 like the logits: weights of the classes,
+ * which need not add up to 1 and get a gradient too if they want one. The result is a scalar, or
+ * with reduction "none" `[...]`. A u32 label that is no class gives NaN for its row, in the
+ * gradient also.
  *
  * @throws ShapeError
  */
@@ -128,9 +130,11 @@ export function plainSigmoidCrossEntropy(x: Tensor, t: Tensor, reduction: Reduct
 }
 
 /**
- * `-(t * log(sigmoid(x)) + (1 - t) * log(sigmoid(-x)))` of independent logits x and targets t in [0, 1].
+ * `-(t * log(sigmoid(x)) + (1 - t) * log(sigmoid(-x)))` of independent logits x and targets t in
+ * [0, 1].
  *
- * logits and targets of one shape. The result is a scalar (mean or sum over all), or with reduction "none" like logits.
+ * logits and targets of one shape. The result is a scalar (mean or sum over all), or with reduction
+ * "none" like logits.
  *
  * @throws ShapeError
  */

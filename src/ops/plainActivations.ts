@@ -1,5 +1,5 @@
-// The activations as compositions of elementwise ops: what scaledActivation's kernels are held against. Not for speed, and
-// less exact near 0 and far from it. Not ops of their own.
+// The activations as compositions of elementwise ops: what scaledActivation's kernels are held
+// against. Not for speed, and less exact near 0 and far from it. Not ops of their own.
 import type { Tensor } from "../core/tensor.ts";
 import { greater, where } from "./compare.ts";
 import {

@@ -67,7 +67,8 @@ function pool(
   { h, w }: Plan,
 ): void {
   const wide = channels! % 4 === 0;
-  // Unrolled loops for what networks use; a pipeline for each other window would be compiled longer than it runs.
+  // Unrolled loops for what networks use; a pipeline for each other window would be compiled longer
+  // than it runs.
   const known = [h, w].every(
     ({ window, stride }) => (window === 2 || window === 3) && stride === 2,
   );
@@ -106,7 +107,8 @@ function pool(
 }
 
 /**
- * The average over windows; padding is not counted (`hk.avg_pool`; `nfnet.py: NFBlock`, its strided shortcut).
+ * The average over windows; padding is not counted (`hk.avg_pool`; `nfnet.py: NFBlock`, its strided
+ * shortcut).
  *
  * x `[n, h, w, c]`, the result `[n, oh, ow, c]`.
  *
@@ -124,8 +126,8 @@ export const avgPool = /* @__PURE__ */ defineOp({
 });
 
 /**
- * The maximum over windows (`hk.max_pool`). Of equal numbers the first in the window, row by row, gets the gradient. NaN
- * in a window is its maximum.
+ * The maximum over windows (`hk.max_pool`). Of equal numbers the first in the window, row by row,
+ * gets the gradient. NaN in a window is its maximum.
  *
  * x `[n, h, w, c]`, the result `[n, oh, ow, c]`.
  *

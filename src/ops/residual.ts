@@ -25,7 +25,8 @@ export const plainResidual = (
 ): Tensor => add(mul(gain ? mul(x, reshape(gain, { shape: [] })) : x, alpha), shortcut);
 
 /**
- * `x * alpha * gain + shortcut`: the end of a residual block (`nfnet.py: NFBlock.__call__`, gain its SkipInit scalar).
+ * `x * alpha * gain + shortcut`: the end of a residual block (`nfnet.py: NFBlock.__call__`, gain
+ * its SkipInit scalar).
  *
  * x and shortcut of one shape, gain of one element. The gradient of the shortcut is `dy` itself.
  *

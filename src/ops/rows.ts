@@ -6,8 +6,8 @@ import type { Kernel, KnobValue } from "../gpu/kernel.ts";
 import { kernelOf } from "./strided.ts";
 
 /**
- * The kernel `entry` with `const WG` set and the row functions that fit: one subgroup a row where all subgroups have one
- * size (no barriers), else one workgroup of 64.
+ * The kernel `entry` with `const WG` set and the row functions that fit: one subgroup a row where
+ * all subgroups have one size (no barriers), else one workgroup of 64.
  */
 export function rowKernel(
   run: Run,

@@ -1,4 +1,5 @@
-// Each channel of each image by its own factor: the end of a squeeze-and-excite block. Not the block's linear layers.
+// Each channel of each image by its own factor: the end of a squeeze-and-excite block. Not the
+// block's linear layers.
 import source from "../../shaders/scaleChannels.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
@@ -59,7 +60,8 @@ export function plainScaleChannels(
 }
 
 /**
- * `x * scale * gate(h)`, h one number for each image and channel (`nfnet.py: NFBlock.__call__`, after SqueezeExcite).
+ * `x * scale * gate(h)`, h one number for each image and channel (`nfnet.py: NFBlock.__call__`,
+ * after SqueezeExcite).
  *
  * x `[n, ..., c]`, h `[n, c]`; the result is like x.
  *

@@ -1,4 +1,5 @@
-// Activations: the reference's sixteen with their constants, and the plain ones, over the same kernels.
+// Activations: the reference's sixteen with their constants, and the plain ones, over the same
+// kernels.
 
 import exp from "../../shaders/lib/exp.wgsl";
 import row from "../../shaders/lib/row.wgsl";
@@ -39,7 +40,10 @@ const elementwise = /* @__PURE__ */ (() => ({
 }))();
 const gluForward = /* @__PURE__ */ kernel("gluForward");
 const gluBackward = /* @__PURE__ */ kernel("gluBackward");
-/** The constants that make each function keep the variance of a unit normal: `base.py: nonlinearities`. */
+/**
+ * The constants that make each function keep the variance of a unit normal: `base.py:
+ * nonlinearities`.
+ */
 const gammas = {
   identity: 1,
   celu: 1.270926833152771,
@@ -102,9 +106,9 @@ function backward(run: Run, x: Tensor, dy: Tensor, dx: Tensor, kind: Kind, facto
 /**
  * `act(x) * gamma[kind] * scale` (`base.py: nonlinearities`), the constants fused in.
  *
- * x of any shape. `glu` is `a * sigmoid(b)` of the two halves a, b of the last axis, `log_softmax` goes along the last
- * axis, `gelu` is the tanh form. Derivatives at kinks as in JAX: 0 at 0 for relu, 0 at 0 and 6 for relu6, 1 at 0 for
- * leaky_relu (whose negative slope is 0.01).
+ * x of any shape. `glu` is `a * sigmoid(b)` of the two halves a, b of the last axis, `log_softmax`
+ * goes along the last axis, `gelu` is the tanh form. Derivatives at kinks as in JAX: 0 at 0 for
+ * relu, 0 at 0 and 6 for relu6, 1 at 0 for leaky_relu (whose negative slope is 0.01).
  *
  * @throws ShapeError for an unknown kind, or a last axis that `glu` cannot halve
  */
@@ -163,7 +167,10 @@ export const logSigmoid = /* @__PURE__ */ plain("logSigmoid", "log_sigmoid");
 export const glu = /* @__PURE__ */ plain("glu", "glu");
 
 const geluKind = (approximate = true): Kind => (approximate ? "gelu" : "gelu_exact");
-/** `x * Phi(x)`, Phi the normal distribution function; `approximate` (as in JAX the default) is the tanh form. */
+/**
+ * `x * Phi(x)`, Phi the normal distribution function; `approximate` (as in JAX the default) is the
+ * tanh form.
+ */
 export const gelu = /* @__PURE__ */ defineOp({
   name: "gelu",
   inputs: ["x"],

@@ -1,4 +1,5 @@
-// Scaled weight standardization: what makes a network normalizer-free. Not the convolution that uses the result.
+// Scaled weight standardization: what makes a network normalizer-free. Not the convolution that
+// uses the result.
 import source from "../../shaders/standardize.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
@@ -47,12 +48,12 @@ export function plainStandardize(w: Tensor, gain: Tensor | null, eps: number): T
 }
 
 /**
- * Scaled weight standardization over all axes but the last (`base.py: WSConv2D.standardize_weight`; Brock et al. 2021,
- * section 2): `(w - mean) * rsqrt(max(var * fan_in, eps)) * gain`, var biased, fan_in the product of the leading
- * dimensions.
+ * Scaled weight standardization over all axes but the last (`base.py: WSConv2D.standardize_weight`;
+ * Brock et al. 2021, section 2): `(w - mean) * rsqrt(max(var * fan_in, eps)) * gain`, var biased,
+ * fan_in the product of the leading dimensions.
  *
- * w `[..., out]` (HWIO for a convolution, whose I is already that of one group), gain `[out]`; the result is like w.
- * Where eps is the greater, the gradient has no variance term.
+ * w `[..., out]` (HWIO for a convolution, whose I is already that of one group), gain `[out]`; the
+ * result is like w. Where eps is the greater, the gradient has no variance term.
  *
  * @throws ShapeError
  */

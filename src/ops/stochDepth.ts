@@ -1,4 +1,5 @@
-// Stochastic depth: whole images of a residual branch dropped at random, the same ones again in backward.
+// Stochastic depth: whole images of a residual branch dropped at random, the same ones again in
+// backward.
 import threefry from "../../shaders/lib/threefry.wgsl";
 import source from "../../shaders/stochDepth.wgsl";
 import type { Run } from "../core/dispatch.ts";
@@ -35,8 +36,8 @@ function drop(run: Run, x: Tensor, keys: Tensor, y: Tensor, attrs: StochDepthAtt
 }
 
 /**
- * `x * floor(1 - rate + u)`, one uniform u for each image (`base.py: StochDepth`), by the bits of `jax.random.uniform`
- * of that key. With `scaleByKeep` x is divided by `1 - rate`.
+ * `x * floor(1 - rate + u)`, one uniform u for each image (`base.py: StochDepth`), by the bits of
+ * `jax.random.uniform` of that key. With `scaleByKeep` x is divided by `1 - rate`.
  *
  * x `[n, ...]`, keys u32 `[m, 2]`; the result is like x. Rate 0 drops nothing.
  *
