@@ -17,12 +17,11 @@ var<workgroup> best: array<vec2u, WG>; // order, row
 // Floats as integers of the same order. All NaN are equal and greatest, and -0 equals 0.
 fn orderOf(bits: u32) -> u32 {
   let size = bits & 0x7fffffffu;
-  if (size > 0x7f800000u) { return 0xffffffffu; }
-  if (size == 0u) { return 0x80000000u; }
-  return select(bits | 0x80000000u, ~bits, bits != size);
+  let number = select(bits | 0x80000000u, ~bits, bits > 0x80000000u);
+  return select(number, 0xffffffffu, size > 0x7f800000u);
 }
 fn better(a: vec2u, b: vec2u) -> vec2u {
-  return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
+  return select(a, b, (b.x > a.x) | ((b.x == a.x) & (b.y < a.y))); // no branches
 }
 
 @compute @workgroup_size(WG)
@@ -34,11 +33,13 @@ fn argmax(
   let lane = lid % LANES;
   let i = (wid.y * nwg.x + wid.x) * (WG / LANES) + lid / LANES;
   let live = i < p.outputs;
-  let base = i / p.cols * p.rows * p.cols + i % p.cols;
+  let rows = p.rows; // read before the loop: compilers leave such loads where they stand
+  let cols = p.cols;
+  let base = i / cols * rows * cols + i % cols;
   var mine = vec2u(0u, 0xffffffffu);
   if (live) {
-    for (var r = lane; r < p.rows; r += LANES) {
-      mine = better(mine, vec2u(orderOf(x[base + r * p.cols]), r));
+    for (var r = lane; r < rows; r += LANES) {
+      mine = better(mine, vec2u(orderOf(x[base + r * cols]), r));
     }
   }
   if (LANES > 1u) {

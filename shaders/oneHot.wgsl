@@ -12,7 +12,8 @@ struct Params {
 
 @compute @workgroup_size(WG)
 fn oneHot(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let classes = p.classes; // read before the loop: compilers leave such loads where they stand
   for (var i = id.x; i < p.size; i += nwg.x * WG) {
-    y[i] = select(0.0, 1.0, labels[i / p.classes] == i % p.classes);
+    y[i] = select(0.0, 1.0, labels[i / classes] == i % classes);
   }
 }

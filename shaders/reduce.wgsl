@@ -111,8 +111,8 @@ fn rows(
   if (live && lane == 0u) { y[item] = sum / p.count; }
 }
 
-// Leading or middle axes: a workgroup takes CX neighbouring columns (of V) in WG / CX slices of the rows of one chunk.
-const CX: u32 = 8u;
+// Leading or middle axes: a workgroup takes CX neighbouring outputs (of V) in WG / CX slices of the rows of one chunk.
+const CX: u32 = 64u;
 var<workgroup> slices: array<V, WG>;
 
 @compute @workgroup_size(WG)
@@ -122,38 +122,41 @@ fn columns(
   @builtin(local_invocation_index) lid: u32,
 ) {
   const SY = WG / CX;
-  let groups = (p.cols + CX - 1u) / CX;
+  let cols = p.cols; // read before the loops: compilers leave such loads where they stand
+  let outputs = p.outer * cols;
+  let groups = (outputs + CX - 1u) / CX;
   let item = wid.y * nwg.x + wid.x;
-  let o = item / groups / p.splits;
-  let chunk = item / groups % p.splits;
-  let c = item % groups * CX + lid % CX;
-  let live = o < p.outer && c < p.cols;
+  let chunk = item / groups;
+  let i = item % groups * CX + lid % CX;
+  let o = i / cols;
+  let c = i % cols;
+  let live = i < outputs && chunk < p.splits;
 
   var a0 = V(p.start);
   var a1 = a0;
   var a2 = a0;
   var a3 = a0;
   if (live) {
-    let base = o * p.rows * p.cols + c;
+    let base = o * p.rows * cols + c;
     let end = min((chunk + 1u) * p.chunk, p.rows);
     var s = V();
-    if (TERM != PLAIN) { s = stats[o * p.cols + c]; }
+    if (TERM != PLAIN) { s = stats[i]; }
     var r = chunk * p.chunk + lid / CX;
     for (; r + 3u * SY < end; r += 4u * SY) {
-      a0 = combine(a0, term(x[base + r * p.cols], s));
-      a1 = combine(a1, term(x[base + (r + SY) * p.cols], s));
-      a2 = combine(a2, term(x[base + (r + 2u * SY) * p.cols], s));
-      a3 = combine(a3, term(x[base + (r + 3u * SY) * p.cols], s));
+      a0 = combine(a0, term(x[base + r * cols], s));
+      a1 = combine(a1, term(x[base + (r + SY) * cols], s));
+      a2 = combine(a2, term(x[base + (r + 2u * SY) * cols], s));
+      a3 = combine(a3, term(x[base + (r + 3u * SY) * cols], s));
     }
-    for (; r < end; r += SY) { a0 = combine(a0, term(x[base + r * p.cols], s)); }
+    for (; r < end; r += SY) { a0 = combine(a0, term(x[base + r * cols], s)); }
   }
   var sum = combine(combine(a0, a1), combine(a2, a3));
   if (SY > 1u) {
     slices[lid] = sum;
     workgroupBarrier();
     if (lid < CX) {
-      for (var i = 1u; i < SY; i++) { sum = combine(sum, slices[i * CX + lid]); }
+      for (var k = 1u; k < SY; k++) { sum = combine(sum, slices[k * CX + lid]); }
     }
   }
-  if (live && lid < CX) { ys[(o * p.splits + chunk) * p.cols + c] = sum / p.count; }
+  if (live && lid < CX) { ys[(o * p.splits + chunk) * cols + c] = sum / p.count; }
 }

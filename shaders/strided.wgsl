@@ -9,6 +9,11 @@ const NUMBERS: u32 = NONE;
 alias A = U;
 alias B = U;
 alias C = U;
+// Whether a tensor is walked in its own order, from its first element.
+const A_DENSE: bool = false;
+const B_DENSE: bool = false;
+const C_DENSE: bool = false;
+const Y_DENSE: bool = false;
 
 struct Params {
   n: u32, // elements
@@ -38,8 +43,7 @@ fn bStrides() -> Sizes { return array<u32, 8>(p.b0, p.b1, p.b2, p.b3, p.b4, p.b5
 fn cStrides() -> Sizes { return array<u32, 8>(p.c0, p.c1, p.c2, p.c3, p.c4, p.c5, p.c6, p.c7); }
 fn yStrides() -> Sizes { return array<u32, 8>(p.y0, p.y1, p.y2, p.y3, p.y4, p.y5, p.y6, p.y7); }
 
-fn unravel(index: u32) -> Place {
-  let d = dims();
+fn unravel(index: u32, d: Sizes) -> Place {
   var place: Place;
   var rest = index;
   for (var k = 0u; k + 1u < RANK; k++) {
@@ -50,8 +54,7 @@ fn unravel(index: u32) -> Place {
   return place;
 }
 // Further by `hop`, with carries: no division in the loop.
-fn moved(old: Place, hop: Place) -> Place {
-  let d = dims();
+fn moved(old: Place, hop: Place, d: Sizes) -> Place {
   var place: Place;
   var carry = 0u;
   for (var k = 0u; k + 1u < RANK; k++) {
@@ -63,44 +66,73 @@ fn moved(old: Place, hop: Place) -> Place {
   place[RANK - 1u] = old[RANK - 1u] + hop[RANK - 1u] + carry;
   return place;
 }
-fn at(first: u32, place: Place, strides: Sizes) -> u32 {
-  var i = first;
-  for (var k = 0u; k < RANK; k++) { i += place[k] * strides[k]; }
-  return i;
+fn at(i: u32, place: Place, dense: bool, first: u32, strides: Sizes) -> u32 {
+  if (dense) { return i; }
+  var index = first;
+  for (var k = 0u; k < RANK; k++) { index += place[k] * strides[k]; }
+  return index;
 }
 
+// Params are read before the loop: compilers leave such loads where they stand.
 @compute @workgroup_size(WG)
 fn map1(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let n = p.n;
+  let d = dims();
+  let a_first = p.a;
+  let a_strides = aStrides();
+  let y_first = p.y;
+  let y_strides = yStrides();
   let threads = nwg.x * WG;
-  let hop = unravel(threads);
-  var place = unravel(id.x);
-  for (var i = id.x; i < p.n; i += threads) {
-    y[at(p.y, place, yStrides())] = f1(U(a[at(p.a, place, aStrides())]));
-    place = moved(place, hop);
+  let hop = unravel(threads, d);
+  var place = unravel(id.x, d);
+  for (var i = id.x; i < n; i += threads) {
+    let va = U(a[at(i, place, A_DENSE, a_first, a_strides)]);
+    y[at(i, place, Y_DENSE, y_first, y_strides)] = f1(va);
+    place = moved(place, hop, d);
   }
 }
 
 @compute @workgroup_size(WG)
 fn map2(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let n = p.n;
+  let d = dims();
+  let a_first = p.a;
+  let a_strides = aStrides();
+  let b_first = p.b;
+  let b_strides = bStrides();
+  let y_first = p.y;
+  let y_strides = yStrides();
   let threads = nwg.x * WG;
-  let hop = unravel(threads);
-  var place = unravel(id.x);
-  for (var i = id.x; i < p.n; i += threads) {
-    y[at(p.y, place, yStrides())] = f2(U(a[at(p.a, place, aStrides())]), U(b[at(p.b, place, bStrides())]));
-    place = moved(place, hop);
+  let hop = unravel(threads, d);
+  var place = unravel(id.x, d);
+  for (var i = id.x; i < n; i += threads) {
+    let va = U(a[at(i, place, A_DENSE, a_first, a_strides)]);
+    let vb = U(b[at(i, place, B_DENSE, b_first, b_strides)]);
+    y[at(i, place, Y_DENSE, y_first, y_strides)] = f2(va, vb);
+    place = moved(place, hop, d);
   }
 }
 
 @compute @workgroup_size(WG)
 fn map3(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let n = p.n;
+  let d = dims();
+  let a_first = p.a;
+  let a_strides = aStrides();
+  let b_first = p.b;
+  let b_strides = bStrides();
+  let c_first = p.c;
+  let c_strides = cStrides();
+  let y_first = p.y;
+  let y_strides = yStrides();
   let threads = nwg.x * WG;
-  let hop = unravel(threads);
-  var place = unravel(id.x);
-  for (var i = id.x; i < p.n; i += threads) {
-    let va = U(a[at(p.a, place, aStrides())]);
-    let vb = U(b[at(p.b, place, bStrides())]);
-    let vc = U(c[at(p.c, place, cStrides())]);
-    y[at(p.y, place, yStrides())] = f3(va, vb, vc);
-    place = moved(place, hop);
+  let hop = unravel(threads, d);
+  var place = unravel(id.x, d);
+  for (var i = id.x; i < n; i += threads) {
+    let va = U(a[at(i, place, A_DENSE, a_first, a_strides)]);
+    let vb = U(b[at(i, place, B_DENSE, b_first, b_strides)]);
+    let vc = U(c[at(i, place, C_DENSE, c_first, c_strides)]);
+    y[at(i, place, Y_DENSE, y_first, y_strides)] = f3(va, vb, vc);
+    place = moved(place, hop, d);
   }
 }

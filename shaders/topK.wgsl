@@ -15,15 +15,15 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(3) var<uniform> p: Params;
 
-var<workgroup> best: array<vec2u, WG>; // order, index
+var<workgroup> best: array<vec2u, WG>; // order, index + 1
 
 // Floats as integers of the same order. All NaN are equal and greatest, and -0 is less than 0.
 fn orderOf(bits: u32) -> u32 {
-  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xffffffffu; }
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+  let number = select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+  return select(number, 0xffffffffu, (bits & 0x7fffffffu) > 0x7f800000u);
 }
-// Whether a comes before b: greater, or as great and further left.
-fn before(a: vec2u, b: vec2u) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
+// Whether a comes before b: greater, or as great and further left. No branches.
+fn before(a: vec2u, b: vec2u) -> bool { return (a.x > b.x) | ((a.x == b.x) & (a.y < b.y)); }
 
 @compute @workgroup_size(WG)
 fn forward(
@@ -31,26 +31,24 @@ fn forward(
   @builtin(num_workgroups) nwg: vec3u,
   @builtin(local_invocation_index) lid: u32,
 ) {
+  let n = p.n; // read before the loops: compilers leave such loads where they stand
   for (var row = wid.x; row < p.rows; row += nwg.x) {
-    let base = row * p.n;
-    var last = vec2u();
+    let base = row * n;
+    var last = vec2u(0xffffffffu, 0u); // before everything
     for (var turn = 0u; turn < p.k; turn++) {
       var mine = vec2u(0u, 0xffffffffu); // after everything
-      for (var i = lid; i < p.n; i += WG) {
-        let it = vec2u(orderOf(x[base + i]), i);
-        if (before(it, mine) && (turn == 0u || before(last, it))) { mine = it; }
+      for (var i = lid; i < n; i += WG) {
+        let it = vec2u(orderOf(x[base + i]), i + 1u);
+        mine = select(mine, it, before(it, mine) & before(last, it));
       }
       workgroupBarrier(); // whoever still reads the last turn's
       best[lid] = mine;
-      for (var half = WG / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lid < half && before(best[lid + half], best[lid])) { best[lid] = best[lid + half]; }
-      }
       workgroupBarrier();
       last = best[0];
+      for (var l = 1u; l < WG; l++) { last = select(last, best[l], before(best[l], last)); }
       if (lid == 0u) {
-        values[row * p.k + turn] = x[base + last.y];
-        indices[row * p.k + turn] = last.y;
+        values[row * p.k + turn] = x[base + last.y - 1u];
+        indices[row * p.k + turn] = last.y - 1u;
       }
     }
   }

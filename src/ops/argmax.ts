@@ -21,7 +21,7 @@ export const argmax = /* @__PURE__ */ defineOp({
     const at = axisOf("argmax", axis, x);
     const rows = x.shape[at]!;
     const cols = sizeOf(x.shape.slice(at + 1));
-    const lanes = cols > 1 || rows <= 8 ? 1 : rows <= 512 ? 8 : 64; // neighbours read neighbours
+    const lanes = cols > 1 || rows <= 8 ? 1 : rows <= 4096 ? 8 : 64; // neighbours read neighbours
     const kernel = kernelOf(source, "argmax", { LANES: lanes }, []);
     run(kernel, { x, y }, { outputs: y.size, rows, cols }, [y.size * lanes]);
   },

@@ -45,14 +45,15 @@ function reduceExtent(run: Run, x: Tensor, extent: Extent, y: Tensor, how: Reduc
   const trailing = extent.cols === 1;
   const wide = trailing || extent.cols % 4 === 0;
   const cols = wide && !trailing ? extent.cols / 4 : extent.cols;
-  // Threads that share one row or column, how many workgroups that makes, and the work of one of its threads.
-  const vectors = rows / 4;
+  // Neighbours: the threads that share a row, or the columns side by side in a workgroup (few of them idle). Then how
+  // many workgroups that makes, and the turns of one thread.
+  const [vectors, outputs] = [rows / 4, outer * cols];
   const lanes = vectors <= 8 ? 1 : vectors <= 128 ? 8 : WG;
-  const wideCols = cols === 1 ? 1 : rows < 16 ? WG : 8;
-  const groups = trailing ? (outer * lanes) / WG : outer * Math.ceil(cols / wideCols);
-  const turns = trailing ? vectors / lanes : rows / (WG / wideCols);
-  const wanted = Math.min(Math.ceil(busy(run) / Math.max(groups, 1)), Math.ceil(turns / 16));
-  const chunk = Math.ceil(rows / Math.max(wanted, 1));
+  const side = [64, 16, 4].find((n) => Math.ceil(outputs / n) * n <= 1.4 * outputs) ?? 1;
+  const groups = trailing ? (outer * lanes) / WG : Math.ceil(outputs / side);
+  const turns = trailing ? vectors / lanes : rows / (WG / side);
+  const wanted = Math.min(Math.ceil(busy(run) / groups), Math.ceil(turns / 16));
+  const chunk = Math.ceil(rows / wanted);
   const splits = Math.ceil(rows / chunk);
 
   const to = splits > 1 ? run.scratch([outer, splits, extent.cols]) : y;
@@ -63,7 +64,7 @@ function reduceExtent(run: Run, x: Tensor, extent: Extent, y: Tensor, how: Reduc
     const kernel = kernelOf(source, "rows", { OP: kind, TERM: term, LANES: lanes }, uses);
     run(kernel, { x, stat, y: to }, params, [Math.ceil((outer * splits * lanes) / WG) * WG]);
   } else {
-    const kernel = kernelOf(source, "columns", { OP: kind, TERM: term, CX: wideCols }, uses);
+    const kernel = kernelOf(source, "columns", { OP: kind, TERM: term, CX: side }, uses);
     run(kernel, { x, stats: stat, ys: to }, params, [groups * splits * WG]);
   }
   if (splits > 1) reduceExtent(run, to, { ...extent, rows: splits }, y, { kind, count });

@@ -1,6 +1,4 @@
 // Softmax and its logarithm along one axis. The loss over logits is in crossEntropy.ts.
-import row from "../../shaders/lib/row.wgsl";
-import rowSubgroup from "../../shaders/lib/row_subgroup.wgsl";
 import width1 from "../../shaders/lib/width1.wgsl";
 import width4 from "../../shaders/lib/width4.wgsl";
 import source from "../../shaders/softmax.wgsl";
@@ -9,7 +7,7 @@ import { defineOp } from "../core/op.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { axisOf, wantDtype } from "./axes.ts";
 import { transposeInto } from "./rearrange.ts";
-import { kernelOf } from "./strided.ts";
+import { rowKernel } from "./rows.ts";
 
 export interface SoftmaxAttrs {
   readonly axis?: number;
@@ -20,19 +18,11 @@ function rows(run: Run, entry: string, log: boolean, tensors: Record<string, Ten
   const [first] = Object.values(tensors) as [Tensor];
   const n = first.shape.at(-1)!;
   const wide = n % 4 === 0;
-  const { subgroups } = run.adapter;
-  // One subgroup a row where all subgroups have one size, else one workgroup.
-  const size = subgroups && subgroups.min === subgroups.max ? subgroups.min : 0;
-  const wg = size || 64;
-  const kernel = kernelOf(
-    source,
-    entry,
-    { WG: wg, LOG: log },
-    [wide ? width4 : width1, size ? rowSubgroup : row],
-    size ? ["subgroups"] : [],
-  );
+  const kernel = rowKernel(run, source, entry, { LOG: log }, [wide ? width4 : width1]);
   const count = first.size / n;
-  run(kernel, tensors, { rows: count, n: wide ? n / 4 : n }, [wg * Math.min(count, 32_768)]);
+  run(kernel, tensors, { rows: count, n: wide ? n / 4 : n }, [
+    kernel.workgroup[0] * Math.min(count, 32_768),
+  ]);
 }
 
 /** The same over any axis: moved to the end and back. */

@@ -107,7 +107,7 @@ export function stridedCall(
       const constant = inner === 0 && i < views.length - 1;
       return constant || (inner === 1 && whole(first) && outer.every(whole));
     });
-  const types: Record<string, string> = {};
+  const special: Record<string, string | boolean> = {};
   const tensors: Record<string, Tensor> = {};
   const params: Record<string, number> = { ...numbers, a: 0, b: 0, c: 0 };
   for (const name of [..."abcy", "d"]) for (let k = 0; k < MAX_RANK; k++) params[name + k] = 0;
@@ -118,7 +118,11 @@ export function stridedCall(
   names.forEach((name, i) => {
     const { tensor, first } = views[i]!;
     const constant = strides[i]![0] === 0;
-    if (wide && constant) types[name.toUpperCase()] = "u32";
+    if (wide && constant) special[name.toUpperCase()] = "u32";
+    const own = stridesOf([...dims].reverse()).reverse();
+    if (first === 0 && own.every((n, k) => n === strides[i]![k])) {
+      special[`${name.toUpperCase()}_DENSE`] = true;
+    }
     const unit = wide && !constant ? 4 : 1;
     tensors[name] = tensor;
     params[name] = first / unit;
@@ -128,7 +132,7 @@ export function stridedCall(
   });
   const n = dims.reduce((product, d) => product * d, 1) / element;
   const uses = [wide ? width4 : width1, elementwise, exp];
-  const all = { ...knobs, ...types, RANK: dims.length };
+  const all = { ...knobs, ...special, RANK: dims.length };
   const kernel = kernelOf(strided, `map${views.length - 1}`, all, uses);
   return { kernel, tensors, params: { ...params, n }, n };
 }

@@ -4,24 +4,16 @@ import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
-import { defineKernel } from "../gpu/kernel.ts";
 import { axisOf, wantDtype } from "./axes.ts";
+import { kernelOf } from "./strided.ts";
 
-const forward = /* @__PURE__ */ defineKernel(source, { entry: "forward" });
-const backward = /* @__PURE__ */ defineKernel(source, { entry: "backward" });
-const WG = 64;
-
-/** One workgroup a row, in turns beyond what one grid axis holds. */
-function perRow(
-  run: Run,
-  kernel: typeof forward,
-  tensors: Record<string, Tensor>,
-  x: Tensor,
-  k: number,
-) {
+/** One workgroup a row (a small one where barriers are dear), in turns beyond what one grid axis holds. */
+function perRow(run: Run, entry: string, tensors: Record<string, Tensor>, x: Tensor, k: number) {
+  const wg = run.adapter.kind === "software" ? 8 : 64;
   const n = x.shape.at(-1)!;
   const rows = x.size / n;
-  run(kernel, tensors, { rows, n, k }, [WG * Math.min(rows, 32_768)]);
+  const kernel = kernelOf(source, entry, { WG: wg }, []);
+  run(kernel, tensors, { rows, n, k }, [wg * Math.min(rows, 32_768)]);
 }
 
 /**
@@ -45,7 +37,7 @@ export const topK = /* @__PURE__ */ defineOp({
     return { values: shape, indices: { shape, dtype: "u32" } };
   },
   forward: (run, { x, values, indices }, { k }) =>
-    perRow(run, forward, { x, values, indices }, x, k),
+    perRow(run, "forward", { x, values, indices }, x, k),
   backward: (run, { indices, dvalues, dx }, { k }) =>
-    perRow(run, backward, { picked: indices, dvalues, dx }, dx, k),
+    perRow(run, "backward", { picked: indices, dvalues, dx }, dx, k),
 });
