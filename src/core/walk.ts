@@ -3,6 +3,10 @@ import { Tensor } from "./tensor.ts";
 
 export const isTensor = (x: unknown): x is Tensor => x instanceof Tensor;
 
+/** Host arrays are values: to walk one takes as many steps as it has elements. */
+const isBranch = (x: unknown): x is object =>
+  typeof x === "object" && x !== null && !ArrayBuffer.isView(x);
+
 /** What `isLeaf` says is a leaf, in order of keys, with its path. */
 export function collect<L>(
   tree: unknown,
@@ -11,7 +15,7 @@ export function collect<L>(
   const found: { path: string; leaf: L }[] = [];
   const walk = (node: unknown, path: string): void => {
     if (isLeaf(node)) found.push({ path, leaf: node });
-    else if (typeof node === "object" && node !== null) {
+    else if (isBranch(node)) {
       for (const [key, sub] of Object.entries(node)) walk(sub, path ? `${path}/${key}` : key);
     }
   };
@@ -29,7 +33,7 @@ export function replace<L>(
   const walk = (node: unknown): unknown => {
     if (isLeaf(node)) return change(node, index++);
     if (Array.isArray(node)) return node.map(walk);
-    if (typeof node !== "object" || node === null) return node;
+    if (!isBranch(node)) return node;
     return Object.fromEntries(Object.entries(node).map(([key, sub]) => [key, walk(sub)]));
   };
   return walk(tree);
