@@ -21,6 +21,7 @@ import {
   crossEntropy,
   dropout,
   elementwise,
+  few,
   matmul,
   momentumK,
   relu,
@@ -112,7 +113,9 @@ export function momentum<P>(gpu: Gpu, p: P & Tree<P>, mu = 0.9) {
       const rate = typeof lr === "number" ? gpu.tensor(Float32Array.of(lr), []) : lr;
       tree.arenas(tree.pack(grads, p)).forEach((g, i) => {
         const [w, m] = [weights[i]!, moments[i]!];
-        gpu.dispatch(momentumK, { g, lr: rate, w, m }, { n: w.size, mu }, [w.size]);
+        gpu.dispatch(momentumK, { g, lr: rate, w, m }, { n: few(w.size), count: w.size, mu }, [
+          few(w.size),
+        ]);
       });
       if (typeof lr === "number") rate.dispose();
     },
@@ -126,8 +129,10 @@ const pickK = elementwise("pick", {
 });
 const unpickK = elementwise("unpick", {
   read: ["x"],
-  params: "stride: u32",
-  body: "y[i] = select(0.0, x[0], i % p.stride == 0u && i / p.stride < 64u);",
+  params: "count: u32, stride: u32",
+  body: `for (var j = i; j < p.count; j += p.n) {
+    y[j] = select(0.0, x[0], j % p.stride == 0u && j / p.stride < 64u);
+  }`,
 });
 /** The sum of 64 elements of a large tensor: a loss that costs nothing. */
 export const pick = defineOp({
@@ -135,8 +140,10 @@ export const pick = defineOp({
   inputs: ["x"],
   shape: () => [],
   forward: (run, { x, y }) => run(pickK, { x, y }, { n: 1, stride: Math.floor(x.size / 64) }, [1]),
-  backward: (run, { x, dy, dx }) =>
-    run(unpickK, { x: dy, y: dx }, { n: x.size, stride: Math.floor(x.size / 64) }, [x.size]),
+  backward: (run, { x, dy, dx }) => {
+    const params = { n: few(x.size), count: x.size, stride: Math.floor(x.size / 64) };
+    run(unpickK, { x: dy, y: dx }, params, [few(x.size)]);
+  },
 });
 
 /** A training step, recorded or not. Takes batches of `batch`, a learning rate and a key. */

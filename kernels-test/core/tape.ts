@@ -92,7 +92,16 @@ export const cases: readonly Case[] = [
       equalBits("b", await g.b.data(), [1 + 2 * 2, 1 + 2 * 3, 1 + 2 * 4]);
       const h = gpu.scope(() => grad((q: typeof p) => sum(add(q.a, q.a)))(p));
       equalBits("a + a", await h.a.data(), [2, 2, 2]);
-      tree.dispose([p, g, h]);
+      // Two inner values hold one dy when a second gradient comes to the first of them.
+      const inner = (q: typeof p) => {
+        const [h1, h2] = [scale(q.a, { by: 1 }), scale(q.b, { by: 1 })];
+        const early = scale(h1, { by: 5 });
+        return sum(add(add(h1, h2), early));
+      };
+      const k = gpu.scope(() => grad(inner)(p));
+      equalBits("the one", await k.a.data(), [6, 6, 6]);
+      equalBits("the other", await k.b.data(), [1, 1, 1]);
+      tree.dispose([p, g, h, k]);
     },
   },
   {

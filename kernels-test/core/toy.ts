@@ -39,6 +39,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     { entry: "main" },
   );
 }
+/** Threads for kernels that loop: workgroups are dear on software adapters. */
+export const few = (n: number): number => Math.min(n, 2 ** 14);
 const d = (t: Tensor, i: number): number => t.shape[i]!;
 
 const scaleK = elementwise("scale", { read: ["x"], params: "f: f32", body: "y[i] = x[i] * p.f;" });
@@ -249,8 +251,12 @@ export const squareMul = defineOp({
 const momentumK = elementwise("momentum", {
   read: ["g", "lr"],
   write: ["w", "m"],
-  params: "mu: f32",
-  body: "let v = p.mu * m[i] + g[i]; m[i] = v; w[i] -= lr[0] * v;",
+  params: "count: u32, mu: f32",
+  body: `for (var j = i; j < p.count; j += p.n) {
+    let v = p.mu * m[j] + g[j];
+    m[j] = v;
+    w[j] -= lr[0] * v;
+  }`,
 });
 
 export { momentumK };
