@@ -32,10 +32,13 @@ export interface Reporter {
 
 export function reporter(out: NodeJS.WriteStream): Reporter {
   let last = performance.now();
+  let announced = false;
   const over = (text: string, end: string) => out.write(`\r\x1b[K${text}${end}`);
   return {
     compiling(done, all) {
       if (out.isTTY) over(done < all ? `compiling kernels ${done}/${all}` : "", "");
+      else if (!announced) out.write(`compiling ${all} kernels\n`);
+      announced = true;
     },
     progress(p) {
       const text = line(p);
