@@ -25,14 +25,16 @@ fn cRow(i: u32, l: u32) -> u32 { return below(l) * LANES + i; }
 fn cQuad(j: u32, l: u32) -> u32 { return l % (LANES * WX); }
 fn put(l: u32) {}
 
-// Rows outside, k inside: an accumulator is touched once for 4 k.
+fn left(i: u32, r: u32, k: u32) -> vec4f {
+  if (PASS == WEIGHT) { return vec4f(subgroupShuffle(aShare[i][r % 4u], k * Q + r / 4u)); }
+  return vec4f(subgroupShuffle(aShare[i][k], r));
+}
+// Rows outside, k inside: an accumulator is touched once for 4 k. Four products are added up as a tree first: where
+// multiply-adds are not fused that costs nothing, and rounding errors grow with a quarter of k.
 fn addRow(i: u32, r: u32, columns: array<vec4f, 4>) {
-  var sum = sums[i * LANES + r];
-  for (var k = 0u; k < 4u; k++) {
-    if (PASS == WEIGHT) { sum = fma(vec4f(subgroupShuffle(aShare[i][r % 4u], k * Q + r / 4u)), columns[k], sum); }
-    else { sum = fma(vec4f(subgroupShuffle(aShare[i][k], r)), columns[k], sum); }
-  }
-  sums[i * LANES + r] = sum;
+  let front = fma(left(i, r, 1u), columns[1], left(i, r, 0u) * columns[0]);
+  let back = fma(left(i, r, 3u), columns[3], left(i, r, 2u) * columns[2]);
+  sums[i * LANES + r] += front + back;
 }
 fn addFragment(i: u32, columns: array<vec4f, 4>) {
   for (var r = 0u; r < LANES; r += 4u) {
