@@ -3,7 +3,7 @@ import source from "../../shaders/argmax.wgsl";
 import { defineOp } from "../core/op.ts";
 import { sizeOf } from "../core/tensor.ts";
 import { axisOf, wantDtype } from "./axes.ts";
-import { kernelOf } from "./strided.ts";
+import { kernelOf } from "./kernelOf.ts";
 
 /**
  * Index of the greatest value along `axis`, as u32 without that axis; the first one at ties. NaN counts as greatest.

@@ -6,7 +6,8 @@ import width4 from "../../shaders/lib/width4.wgsl";
 import source from "../../shaders/map.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
-import { collapse, kernelOf, spread, stridedCall, stridesOf, type View } from "./strided.ts";
+import { kernelOf } from "./kernelOf.ts";
+import { collapse, spread, stridedCall, stridesOf, type View } from "./strided.ts";
 import { loopThreads } from "./threads.ts";
 
 /** Numbers in place of tensors; which arguments they are says `numbers` (see lib/elementwise.wgsl). */

@@ -4,7 +4,7 @@ import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
-import { kernelOf } from "./strided.ts";
+import { kernelOf } from "./kernelOf.ts";
 
 export interface PoolAttrs {
   /** Height and width of the window, or one number for both. */

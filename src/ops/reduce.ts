@@ -7,8 +7,9 @@ import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
 import { type Shape, sizeOf, type Tensor } from "../core/tensor.ts";
 import { axesOf, wantDtype } from "./axes.ts";
+import { kernelOf } from "./kernelOf.ts";
 import { mapInto, mapViews } from "./map.ts";
-import { kernelOf, stridesOf } from "./strided.ts";
+import { stridesOf } from "./strided.ts";
 
 export interface ReduceAttrs {
   /** One axis or several, from the end if negative; all axes if left out. */
@@ -48,11 +49,13 @@ function reduceExtent(run: Run, x: Tensor, extent: Extent, y: Tensor, how: Reduc
   // Neighbours: the threads that share a row, or the columns side by side in a workgroup (few of them idle). Then how
   // many workgroups that makes, and the turns of one thread.
   const [vectors, outputs] = [rows / 4, outer * cols];
-  const lanes = vectors <= 8 ? 1 : vectors <= 128 ? 8 : WG;
+  const alone = run.adapter.kind === "software" && outer >= 256; // neighbours help its memory nothing
+  const lanes = alone || vectors <= 8 ? 1 : vectors <= 128 ? 8 : WG;
   const side = [64, 16, 4].find((n) => Math.ceil(outputs / n) * n <= 1.4 * outputs) ?? 1;
   const groups = trailing ? (outer * lanes) / WG : Math.ceil(outputs / side);
   const turns = trailing ? vectors / lanes : rows / (WG / side);
-  const wanted = Math.min(Math.ceil(busy(run) / groups), Math.ceil(turns / 16));
+  const few = 4 * groups < busy(run);
+  const wanted = few ? Math.min(Math.ceil(busy(run) / groups), Math.ceil(turns / 16)) : 1;
   const chunk = Math.ceil(rows / wanted);
   const splits = Math.ceil(rows / chunk);
 

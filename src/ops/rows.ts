@@ -3,7 +3,7 @@ import row from "../../shaders/lib/row.wgsl";
 import rowSubgroup from "../../shaders/lib/row_subgroup.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import type { Kernel, KnobValue } from "../gpu/kernel.ts";
-import { kernelOf } from "./strided.ts";
+import { kernelOf } from "./kernelOf.ts";
 
 /**
  * The kernel `entry` with `const WG` set and the row functions that fit: one subgroup a row where

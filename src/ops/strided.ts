@@ -8,7 +8,8 @@ import width4 from "../../shaders/lib/width4.wgsl";
 import strided from "../../shaders/strided.wgsl";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { LimitError } from "../errors.ts";
-import { defineKernel, type Kernel, type KnobValue } from "../gpu/kernel.ts";
+import type { KnobValue } from "../gpu/kernel.ts";
+import { kernelOf } from "./kernelOf.ts";
 
 /** A tensor's memory walked by a shape that is not its own: one stride a dimension, in elements. */
 export interface View {
@@ -65,25 +66,6 @@ export function collapse(shape: Shape, views: readonly View[]): Walk {
 }
 
 const MAX_RANK = 8;
-const made = new Map<string, Kernel>();
-/** One kernel object for one text, so that its pipeline is made once. */
-export function kernelOf(
-  source: string,
-  entry: string,
-  knobs: Readonly<Record<string, KnobValue>>,
-  uses: readonly string[],
-  enables: readonly string[] = [],
-): Kernel {
-  const texts = [source, ...uses].map((text) => text.slice(0, text.indexOf("\n"))); // which name their files
-  const key = JSON.stringify([texts, entry, knobs, enables]);
-  let kernel = made.get(key);
-  if (!kernel) {
-    kernel = defineKernel(source, { entry, knobs, uses, enables });
-    made.set(key, kernel);
-  }
-  return kernel;
-}
-
 /** The strided kernel for a walk over `views` (the last is written), its tensors, Params and number of elements. */
 export function stridedCall(
   walk: Walk,

@@ -5,7 +5,7 @@ import { defineOp } from "../core/op.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { axisOf, wantDtype } from "./axes.ts";
-import { kernelOf } from "./strided.ts";
+import { kernelOf } from "./kernelOf.ts";
 
 /** One workgroup a row (a small one where barriers are dear), in turns beyond what one grid axis holds. */
 function perRow(run: Run, entry: string, tensors: Record<string, Tensor>, x: Tensor, k: number) {
