@@ -91,7 +91,7 @@ export function dispatch(
       written.add(t.storage);
     }
     bound.push(t);
-    captured += memory.captures(t.storage);
+    captured += memory.captures(t);
     key += `|${t.storage.buf.id}:${t.byteOffset}:${bindingBytes(t)}`;
   }
   pipeline.bindings.forEach(({ name, kind }, i) => {

@@ -1,7 +1,8 @@
 // The user's handle: memory, scopes, and the way from host data to the device and back. Knows no op by name.
 import { DeviceError, DeviceLostError, RecordError } from "../errors.ts";
+import type { Counts } from "../gpu/commands.ts";
 import type { AdapterInfo, Device } from "../gpu/device.ts";
-import { type Counts, Recorder } from "../gpu/recorder.ts";
+import { Recorder } from "../gpu/recorder.ts";
 import { type Assign, assign } from "./assign.ts";
 import { dispatch, type Run } from "./dispatch.ts";
 import {

@@ -154,7 +154,7 @@ export class Memory {
       to: to.storage.buf.gpu,
       toOffset: to.byteOffset,
       bytes: from.bytes,
-      captured: this.captures(from.storage) + this.captures(to.storage),
+      captured: this.captures(from) + this.captures(to),
     });
   }
 
@@ -168,13 +168,13 @@ export class Memory {
     });
   }
 
-  /** Notes a buffer from outside the running recording, and names it. */
-  captures(storage: Storage): string {
+  /** Notes a buffer from outside the running recording, and names the place in it. */
+  captures({ storage, byteOffset }: Tensor): string {
     if (!this.current?.recording || storage.role === "input") return "";
     for (let s: Scope | null = this.current; s; s = s.parent)
       if (s.recording && s === storage.scope) return "";
     this.externals?.add(storage);
-    return `${storage.buf.id},`;
+    return `${storage.buf.id}+${byteOffset},`;
   }
 
   /** A scope inside the running one. */

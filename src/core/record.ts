@@ -3,8 +3,8 @@
 // on the list is replayed.
 import { DeviceError, RecordError, ReleasedError } from "../errors.ts";
 import { PrivatePool } from "../gpu/buffers.ts";
+import type { Command, Upload } from "../gpu/commands.ts";
 import type { Pipeline } from "../gpu/pipelines.ts";
-import type { Command, Upload } from "../gpu/recorder.ts";
 import type { Gpu } from "./gpu.ts";
 import { checkHost, dtypeOf, type GivenArgs, type Host, isArray, isHost, toHost } from "./host.ts";
 import { compare, type Recording } from "./recording.ts";

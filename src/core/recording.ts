@@ -1,6 +1,6 @@
 // What a recorded function keeps of a call, and how two calls are compared. Making and replaying it is record.ts.
 import { RecordError } from "../errors.ts";
-import type { Command, Upload } from "../gpu/recorder.ts";
+import type { Command, Upload } from "../gpu/commands.ts";
 import type { Scope, Storage, Tensor } from "./tensor.ts";
 
 /** One list of commands, for one set of argument shapes. */
