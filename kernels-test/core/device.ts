@@ -109,6 +109,31 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "what the device reports later is thrown by the next awaited call",
+    async run(gpu) {
+      // Running out of memory for real would take the machine with it: the scopes of a device of ours report it.
+      const device = await bring(gpu.info.kind);
+      const pop = device.popErrorScope.bind(device);
+      let next: GPUError | null = null;
+      device.popErrorScope = async () => {
+        const [real, fake] = [await pop(), next];
+        next = null;
+        return fake ?? real;
+      };
+      const g = await openGpu({ device });
+      using x = g.tensor(f32(1, 2));
+      await g.sync();
+      next = { message: "no more of it" } as GPUOutOfMemoryError; // the innermost scope asks first: memory's
+      using large = g.zeros([100_000]);
+      await throws("sync", () => g.sync(), DeviceError, /buffer of \d+ bytes/, /no more of it/);
+      using y = scale(x, { by: 2 });
+      equalBits("usable after", await y.data(), [2, 4]);
+      equal("the large one too", (await large.data())[99_999], 0);
+      await g.close();
+      device.destroy();
+    },
+  },
+  {
     name: "two gpus at once",
     async run(gpu) {
       const other = await openGpu({ adapter: gpu.info.kind });

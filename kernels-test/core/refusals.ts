@@ -76,6 +76,32 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "another place in one arena is another captured tensor",
+    async run(gpu) {
+      const p = params(gpu, { a: { data: f32(2), shape: [1] }, b: { data: f32(3), shape: [1] } });
+      let w = p.a;
+      const read = gpu.record((x: Tensor) => mul(x, w), { name: "reads" });
+      equalBits("first", await read(f32(1)).data(), [2]);
+      w = p.b;
+      await throws("read of another", () => read(f32(1)), RecordError, /^reads/, /captured/);
+      const write = gpu.record(
+        (x: Tensor) => {
+          const y = relu(x, { gain: 1 });
+          gpu.assign(w, y);
+          return y;
+        },
+        { name: "writes" },
+      );
+      write(f32(5));
+      w = p.a;
+      await throws("write of another", () => write(f32(6)), RecordError, /^writes/, /captured/);
+      equalBits("written once", await flat(p), [2, 5]);
+      read.dispose();
+      write.dispose();
+      tree.dispose(p);
+    },
+  },
+  {
     name: "check: false takes the first call's word for it",
     async run(gpu) {
       let k = 0;
