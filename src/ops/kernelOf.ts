@@ -2,7 +2,18 @@
 import { defineKernel, type Kernel, type KnobValue } from "../gpu/kernel.ts";
 
 const made = new Map<string, Kernel>();
-/** One kernel object for one text, so that its pipeline is made once. */
+const numbers = new Map<string, number>();
+/** A short name for a text: keys are made at every call. */
+function numberOf(text: string): number {
+  let n = numbers.get(text);
+  if (n === undefined) {
+    n = numbers.size;
+    numbers.set(text, n);
+  }
+  return n;
+}
+
+/** `defineKernel`, but one object for one variant, so that its pipeline is made once. */
 export function kernelOf(
   source: string,
   entry: string,
@@ -10,8 +21,9 @@ export function kernelOf(
   uses: readonly string[],
   enables: readonly string[] = [],
 ): Kernel {
-  const texts = [source, ...uses].map((text) => text.slice(0, text.indexOf("\n"))); // which name their files
-  const key = JSON.stringify([texts, entry, knobs, enables]);
+  let key = `${numberOf(source)} ${entry} ${enables}`;
+  for (const text of uses) key += ` ${numberOf(text)}`;
+  for (const name in knobs) key += ` ${name}=${knobs[name]}`;
   let kernel = made.get(key);
   if (!kernel) {
     kernel = defineKernel(source, { entry, knobs, uses, enables });

@@ -66,6 +66,18 @@ export function collapse(shape: Shape, views: readonly View[]): Walk {
 }
 
 const MAX_RANK = 8;
+const whole = (n: number): boolean => n % 4 === 0;
+/** The Params fields of one tensor's strides, or of the dimensions. Made once: this runs at every call. */
+const fieldsOf = (name: string): string[] => Array.from({ length: MAX_RANK }, (_, k) => name + k);
+const DIMS = fieldsOf("d");
+const TENSORS = ["a", "b", "c", "y"].map((name) => {
+  const upper = name.toUpperCase();
+  return { name, type: upper, dense: `${upper}_DENSE`, fields: fieldsOf(name) };
+});
+const ZERO: Readonly<Record<string, number>> = Object.fromEntries(
+  ["a", "b", "c", "y", ...DIMS, ...TENSORS.flatMap((t) => t.fields)].map((field) => [field, 0]),
+);
+
 /** The strided kernel for a walk over `views` (the last is written), its tensors, Params and number of elements. */
 export function stridedCall(
   walk: Walk,
@@ -79,42 +91,40 @@ export function stridedCall(
       `${dims.length} dimensions that cannot be joined, expected at most ${MAX_RANK}`,
     );
   }
-  const names = [..."abc".slice(0, views.length - 1), "y"];
-  const whole = (n: number) => n % 4 === 0;
+  const last = views.length - 1;
   // Four neighbours at once: side by side in memory and on a multiple of four, or all the same element.
   const wide =
     whole(dims[0]!) &&
     views.every(({ first }, i) => {
       const [inner, ...outer] = strides[i]!;
-      const constant = inner === 0 && i < views.length - 1;
-      return constant || (inner === 1 && whole(first) && outer.every(whole));
+      return (inner === 0 && i < last) || (inner === 1 && whole(first) && outer.every(whole));
     });
-  const special: Record<string, string | boolean> = {};
-  const tensors: Record<string, Tensor> = {};
-  const params: Record<string, number> = { ...numbers, a: 0, b: 0, c: 0 };
-  for (const name of [..."abcy", "d"]) for (let k = 0; k < MAX_RANK; k++) params[name + k] = 0;
   const element = wide ? 4 : 1;
-  dims.forEach((d, k) => {
-    params[`d${k}`] = k === 0 ? d / element : d;
-  });
-  names.forEach((name, i) => {
-    const { tensor, first } = views[i]!;
-    const constant = strides[i]![0] === 0;
-    if (wide && constant) special[name.toUpperCase()] = "u32";
-    const own = stridesOf([...dims].reverse()).reverse();
-    if (first === 0 && own.every((n, k) => n === strides[i]![k])) {
-      special[`${name.toUpperCase()}_DENSE`] = true;
-    }
+  const own: number[] = []; // the strides of a tensor that is walked in its own order
+  let size = 1;
+  for (const d of dims) {
+    own.push(size);
+    size *= d;
+  }
+  const n = size / element;
+
+  const variant: Record<string, KnobValue> = { ...knobs, RANK: dims.length };
+  const tensors: Record<string, Tensor> = {};
+  const params: Record<string, number> = { ...ZERO, ...numbers, n };
+  for (const [k, d] of dims.entries()) params[DIMS[k]!] = k === 0 ? d / element : d;
+  for (const [i, { tensor, first }] of views.entries()) {
+    const { name, type, dense, fields } = TENSORS[i === last ? 3 : i]!;
+    const walked = strides[i]!;
+    const constant = wide && walked[0] === 0;
     const unit = wide && !constant ? 4 : 1;
+    if (constant) variant[type] = "u32";
+    if (first === 0 && own.every((s, k) => s === walked[k])) variant[dense] = true;
     tensors[name] = tensor;
     params[name] = first / unit;
-    strides[i]!.forEach((s, k) => {
-      params[name + k] = (k === 0 ? s : s / unit) >>> 0; // a negative stride goes round 2^32
-    });
-  });
-  const n = dims.reduce((product, d) => product * d, 1) / element;
+    for (const [k, s] of walked.entries()) {
+      params[fields[k]!] = (k === 0 ? s : s / unit) >>> 0; // a negative stride goes round 2^32
+    }
+  }
   const uses = [wide ? width4 : width1, elementwise, exp];
-  const all = { ...knobs, ...special, RANK: dims.length };
-  const kernel = kernelOf(strided, `map${views.length - 1}`, all, uses);
-  return { kernel, tensors, params: { ...params, n }, n };
+  return { kernel: kernelOf(strided, `map${last}`, variant, uses), tensors, params, n };
 }
