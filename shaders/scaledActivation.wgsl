@@ -38,6 +38,9 @@ const SELU_ALPHA = 1.6732632423543772;
 // gelu's tanh form: 0.5 (1 + tanh(u)) is sigmoid(2u). Twice sqrt(2/pi), and that times 0.044715.
 const GELU_A = 1.5957691216057308;
 const GELU_B = 0.07135481627159726;
+// The same over log(2), for exp2.
+const GELU_A2 = 2.302208198144325;
+const GELU_B2 = 0.1029432395800235;
 
 // Phi(x), the normal distribution function, and its density: exp(-x^2 / 2) R(|x|), R a polynomial
 // in 1 / (1 + 0.35 |x|).
@@ -55,7 +58,10 @@ fn normal(x: vec4f) -> Normal {
 fn act(v: vec4f) -> vec4f {
   let zero = vec4f();
   if (KIND == ELU) { return select(v, expm1Negative(v), v <= zero); }
-  if (KIND == GELU) { return v * sigmoid(v * (GELU_A + GELU_B * v * v)); }
+  if (KIND == GELU) {
+    let e = exp2(-abs(v * (GELU_A2 + GELU_B2 * v * v)));
+    return select(v * e, v, v >= zero) / (1.0 + e);
+  }
   if (KIND == GELU_EXACT) { return v * normal(v).cumulative; }
   if (KIND == LEAKY_RELU) { return select(0.01 * v, v, v >= zero); }
   if (KIND == LOG_SIGMOID) { return select(v, zero, v >= zero) - log1pUnit(exp(-abs(v))); }
@@ -80,11 +86,10 @@ fn slope(v: vec4f) -> vec4f {
   if (KIND == ELU) { return select(exp(v), one, v > zero); }
   if (KIND == GELU) {
     let q = v * v;
-    let z = v * (GELU_A + GELU_B * q);
-    let e = exp(-abs(z));
+    let e = exp2(-abs(v * (GELU_A2 + GELU_B2 * q)));
     let r = 1.0 / (1.0 + e);
     let t = e * r;
-    return select(t, r, z >= zero) + t * r * v * (GELU_A + 3.0 * GELU_B * q);
+    return select(t, r, v >= zero) + t * r * v * (GELU_A + 3.0 * GELU_B * q);
   }
   if (KIND == GELU_EXACT) {
     let phi = normal(v);
