@@ -35,6 +35,12 @@ function asHostArray(data: Input["data"], name: string): HostArray {
   return Uint32Array.from(data);
 }
 
+/** Haiku's name of the outermost module: the first part of the parameters' names. */
+export function moduleOf(given: Case, otherwise: string): string {
+  const first = Object.keys(given.in).find((name) => name.startsWith("p/"));
+  return first?.split("/")[1] ?? otherwise;
+}
+
 /** @throws FormatError for inputs that nobody asked for: a name, or `p/` for all parameters. */
 export function onlyInputs(given: Case, known: readonly string[]): void {
   const unknown = Object.keys(given.in).filter(

@@ -9,6 +9,8 @@ export interface Settings {
   numberOrNull(key: string, otherwise: number | null): number | null;
   boolean(key: string, otherwise: boolean): boolean;
   string(key: string, otherwise?: string): string;
+  /** One size for both axes, or a pair. */
+  size(key: string, otherwise?: number): number | [number, number];
   /** Whatever is there; undefined if nothing is. */
   any(key: string): unknown;
   /** @throws FormatError for keys that nobody read. Call it before computing anything. */
@@ -36,6 +38,8 @@ export function settings(
     if (is(value)) return value;
     throw new FormatError(`config ${key} is ${JSON.stringify(value)}, expected ${what}`);
   };
+  const isSize = (x: unknown): x is number | [number, number] =>
+    isNumber(x) || (Array.isArray(x) && x.length === 2 && x.every(isNumber));
   const isNumber = (x: unknown): x is number => typeof x === "number";
   return {
     has: (key) => Object.hasOwn(config, key),
@@ -43,6 +47,8 @@ export function settings(
     number: (key, otherwise) => get(key, otherwise, isNumber, "a number"),
     numberOrNull: (key, otherwise) =>
       get(key, otherwise, (x) => x === null || isNumber(x), "a number or null"),
+    size: (key, otherwise) =>
+      get<number | [number, number]>(key, otherwise, isSize, "a size or a pair of sizes"),
     boolean: (key, otherwise) =>
       get(key, otherwise, (x) => typeof x === "boolean", "true or false"),
     string: (key, otherwise) => get(key, otherwise, (x) => typeof x === "string", "a string"),

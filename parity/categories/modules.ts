@@ -1,7 +1,15 @@
 // The small modules that NFNets are made of: base.py's, the pools, and Haiku's Linear.
 import { FormatError, type Gpu, nn, ops, random } from "../../src/index.ts";
 import type { Category, Outcome } from "../category.ts";
-import { type Applied, applyLayer, compute, input, onlyInputs, tensor } from "../compute.ts";
+import {
+  type Applied,
+  applyLayer,
+  compute,
+  input,
+  moduleOf,
+  onlyInputs,
+  tensor,
+} from "../compute.ts";
 import { settings } from "../config.ts";
 import type { Case } from "../goldens.ts";
 import { judgeEqual } from "../judge.ts";
@@ -30,17 +38,18 @@ const squeezeExcite: Module = async (gpu, given) => {
     hiddenCh: config.numberOrNull("hidden_ch", null),
   });
   config.end();
-  const names = nn.haikuNames(layer.spec, "squeeze_excite");
+  const names = nn.haikuNames(layer.spec, moduleOf(given, "squeeze_excite"));
   const parts = { spec: layer.spec, names };
   return { outputs: await applyLayer(gpu, given, parts, (p, x) => ({ value: layer(p, x) })) };
 };
 
 const linear: Module = async (gpu, given) => {
   const config = settings(given.config);
-  const [inCh, outCh] = input(given, "p/linear/w").shape as [number, number];
+  const module = moduleOf(given, "linear");
+  const [inCh, outCh] = input(given, `p/${module}/w`).shape as [number, number];
   config.end();
   const layer = nn.linear({ inCh, outCh });
-  const parts = { spec: layer.spec, names: { w: "linear/w", b: "linear/b" } };
+  const parts = { spec: layer.spec, names: nn.haikuNames(layer.spec, module) };
   return { outputs: await applyLayer(gpu, given, parts, (p, x) => ({ value: layer(p, x) })) };
 };
 
@@ -52,9 +61,10 @@ const stochDepth: Module = async (gpu, given) => {
     scaleByKeep: config.boolean("scale_by_keep", false),
   });
   const keys = random.keys(random.key(config.number("rng_seed")), 1);
+  const train = config.boolean("is_training", true);
   config.end();
   const outputs = await withoutParams(gpu, given, (x) => ({
-    value: layer({}, x, { train: true, keys: gpu.tensor(keys) }),
+    value: layer({}, x, { train, keys: gpu.tensor(keys) }),
   }));
   if (!("mask" in given.extra)) return { outputs };
   const { shape } = input(given, "x");
@@ -71,8 +81,8 @@ const pool =
   (kind: "avgPool" | "maxPool"): Module =>
   async (gpu, given) => {
     const config = settings(given.config);
-    const window = config.number("window");
-    const stride = config.number("stride", window);
+    const window = config.size("window");
+    const stride = config.has("stride") ? config.size("stride") : window;
     const padding = config.string("padding") as "SAME" | "VALID";
     config.end();
     const apply = { avgPool: ops.avgPool, maxPool: ops.maxPool }[kind];

@@ -1,7 +1,7 @@
 // The residual blocks of NFNet, NF-RegNet and NF-ResNet: output, the residual's variance, all gradients.
 import { FormatError, nn, random, type Tensor } from "../../src/index.ts";
 import type { Category } from "../category.ts";
-import { applyLayer, onlyInputs } from "../compute.ts";
+import { applyLayer, moduleOf, onlyInputs } from "../compute.ts";
 import { type Settings, settings } from "../config.ts";
 import { hasKinks } from "../kinks.ts";
 
@@ -17,10 +17,7 @@ export const nfblock: Category = {
     const seed = config.has("rng_seed") ? config.number("rng_seed") : null;
     config.end();
     onlyInputs(given, ["x", "ct", "p/"]);
-    const module = Object.keys(given.in)
-      .find((name) => name.startsWith("p/"))
-      ?.split("/")[1];
-    const names = nn.haikuNames(block.spec, module ?? "block");
+    const names = nn.haikuNames(block.spec, moduleOf(given, "block"));
     const keys = seed === null ? null : random.keys(random.key(seed), Math.max(1, block.draws));
     const outputs = await applyLayer(gpu, given, { spec: block.spec, names }, (p, x: Tensor) => {
       const mode = keys ? { train: true, keys: gpu.tensor(keys) } : { train: false };
