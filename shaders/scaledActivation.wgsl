@@ -37,7 +37,7 @@ const SELU_ALPHA = 1.6732632423543772;
 
 // gelu's tanh form: 0.5 (1 + tanh(u)) is sigmoid(2u). Twice sqrt(2/pi), and that times 0.044715.
 const GELU_A = 1.5957691216057308;
-const GELU_B = 0.07135481627159726;
+const GELU_B = 0.07135481627260025;
 // The same over log(2), for exp2.
 const GELU_A2 = 2.302208198144325;
 const GELU_B2 = 0.1029432395800235;
