@@ -149,13 +149,14 @@ fn orNan(a: U, b: U, y: U) -> U {
 
 // exp with the multiple of log 2 taken out first: the built-in one may be off by |x| units in the last place.
 fn exponential(x: V) -> V {
-  let n = round(clamp(x, V(-104.0), V(89.0)) * 1.442695041);
-  return scale(expSmall((x - n * 0.693359375) + n * 2.12194440e-4), n);
+  let c = clamp(x, V(-104.0), V(90.0)); // 0 and infinity beyond
+  let n = round(c * 1.442695041);
+  return scale(expSmall((c - n * 0.693359375) + n * 2.12194440e-4), n);
 }
-// exp(r) for |r| <= log(2) / 2; far from there only large or small as well.
+// exp(r) for |r| <= log(2) / 2.
 fn expSmall(r: V) -> V {
   let q = 0.5 + r * (0.16666542 + r * (0.041667204 + r * (0.0083666919 + r * 0.0013882489)));
-  return select(exp(r), 1.0 + (r + r * r * q), abs(r) < V(0.5));
+  return 1.0 + (r + r * r * q);
 }
 // v * 2^n in two steps, each a normal number.
 fn scale(v: V, n: V) -> V {
@@ -184,7 +185,8 @@ fn power(a: V, b: V) -> U {
   let whole = b1 * e;
   let rest = (b - b1) * e + b * log_m;
   let n = clamp(round(whole + rest), V(-250.0), V(250.0));
-  let y = bitcast<U>(scale(expSmall(0.693147181 * ((whole - n) + rest)), n));
+  let fraction = clamp((whole - n) + rest, V(-0.5), V(0.5)); // beyond only where n is at its bound
+  let y = bitcast<U>(scale(expSmall(0.693147181 * fraction), n));
 
   // Zeros and infinities: those of |a| (denormal counts as 0), or of b.
   let b_size = bitcast<U>(b) & U(MAGNITUDE);
