@@ -231,10 +231,11 @@ export function packParams(
       words[i] = value;
     } else throw new KernelError(`${label}: Params.${name} is a ${type}, got ${value}`);
   });
-  for (const name in given) {
-    if (params.some((p) => p.name === name)) continue;
+  const names = Object.keys(given);
+  if (names.length > params.length) {
+    const extra = names.find((name) => !params.some((p) => p.name === name));
     const has = params.map((p) => p.name).join(", ") || "none";
-    throw new KernelError(`${label}: no field '${name}' in Params; its fields: ${has}`);
+    throw new KernelError(`${label}: no field '${extra}' in Params; its fields: ${has}`);
   }
   return words;
 }
