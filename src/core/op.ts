@@ -140,6 +140,22 @@ function bind(op: AnyOp, specs: readonly string[], args: readonly unknown[]) {
   return { values, attrs };
 }
 
+/**
+ * Runs the checks of an op's call. What they stumble over (a string where they walk a list) is an error of the call: a
+ * ShapeError that says so.
+ */
+export function checked<R>(op: string, attrs: unknown, checks: () => R): R {
+  try {
+    return checks();
+  } catch (cause) {
+    if (!(cause instanceof TypeError || cause instanceof RangeError)) throw cause;
+    const given = JSON.stringify(attrs) ?? String(attrs);
+    throw new ShapeError(`${op}: attributes ${given} do not fit its inputs: ${cause.message}`, {
+      cause,
+    });
+  }
+}
+
 /** Checks that all tensors can be used together; the tape that they are on, if any. */
 function tapeOf(op: AnyOp, values: Record<string, Value>): Tape | null {
   let tape: Tape | null = null;
@@ -196,7 +212,9 @@ export function defineOp<
     const { device, memory } = gpu.internals;
     device.check(name);
 
-    const shapes = spec.shape(plain as Named<I>, attrs as A) as OutShape | Record<string, OutShape>;
+    const shapes = checked(name, attrs, () => spec.shape(plain as Named<I>, attrs as A)) as
+      | OutShape
+      | Record<string, OutShape>;
     const made: Tensor[] = [];
     try {
       for (const output of outputs) {

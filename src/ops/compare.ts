@@ -1,5 +1,5 @@
 // Comparisons, choice and conversion, element by element with NumPy's broadcasting; f32 and u32 tensors.
-import { defineOp } from "../core/op.ts";
+import { checked, defineOp } from "../core/op.ts";
 import type { DType, Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { broadcastShapes, wantDtype } from "./axes.ts";
@@ -115,9 +115,11 @@ const castOp = /* @__PURE__ */ defineOp({
  * large 4294967295, and no gradient passes.
  */
 export function cast(x: Tensor, attrs: { readonly dtype: DType }): Tensor {
-  const { dtype } = attrs;
-  if (dtype !== "f32" && dtype !== "u32") {
-    throw new ShapeError(`cast: dtype '${dtype}', expected "f32" or "u32"`);
-  }
-  return x.dtype === dtype ? x : castOp(x, attrs);
+  return checked("cast", attrs, () => {
+    const { dtype } = attrs;
+    if (dtype !== "f32" && dtype !== "u32") {
+      throw new ShapeError(`cast: dtype '${dtype}', expected "f32" or "u32"`);
+    }
+    return x.check("cast").dtype === dtype ? x : castOp(x, attrs);
+  });
 }

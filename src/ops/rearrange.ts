@@ -1,6 +1,6 @@
 // Ops that move elements and compute nothing: all are strided copies of bits (f32 or u32), but for reshape, which is a view.
 import type { Run } from "../core/dispatch.ts";
-import { defineOp, reshapeView } from "../core/op.ts";
+import { checked, defineOp, reshapeView } from "../core/op.ts";
 import { type Shape, sameShape, sizeOf, type Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { axesOf, axisOf, broadcastShapes } from "./axes.ts";
@@ -35,13 +35,16 @@ function wantLength(op: string, name: string, list: readonly unknown[], x: Tenso
  * x under another shape of as many elements: the same memory, no work. One entry may be -1: it is what is left.
  * @throws ShapeError if the sizes differ.
  */
-export function reshape(x: Tensor, { shape }: { readonly shape: Shape }): Tensor {
-  const known = sizeOf(shape.filter((d) => d !== -1));
-  const open = shape.filter((d) => d === -1).length;
-  if (open > 1 || (open === 1 && x.size % known !== 0)) {
-    throw new ShapeError(`reshape: shape [${shape}] cannot be completed for x [${x.shape}]`);
-  }
-  return reshapeView(x, open === 0 ? shape : shape.map((d) => (d === -1 ? x.size / known : d)));
+export function reshape(x: Tensor, attrs: { readonly shape: Shape }): Tensor {
+  return checked("reshape", attrs, () => {
+    const { shape } = attrs;
+    const known = sizeOf(shape.filter((d) => d !== -1));
+    const open = shape.filter((d) => d === -1).length;
+    if (open > 1 || (open === 1 && x.size % known !== 0)) {
+      throw new ShapeError(`reshape: shape [${shape}] cannot be completed for x [${x.shape}]`);
+    }
+    return reshapeView(x, open === 0 ? shape : shape.map((d) => (d === -1 ? x.size / known : d)));
+  });
 }
 
 /** Dimension i of the result is dimension `perm[i]` of x. */
@@ -116,8 +119,11 @@ function startOf(y: Tensor, { axis, lengths }: ConcatAttrs, index: number): numb
   return y.shape.map((_, i) => (i === at ? start : 0));
 }
 /** Tensors of one dtype side by side along `axis`; their sizes on the other axes are equal. */
-export const concat = (xs: readonly Tensor[], { axis }: { readonly axis: number }): Tensor =>
-  concatOp(xs, { axis, lengths: xs.map((x) => x.shape.at(axis) ?? 0) });
+export function concat(xs: readonly Tensor[], attrs: { readonly axis: number }): Tensor {
+  const sizes = () => xs.map((x) => x.shape.at(attrs.axis) ?? 0);
+  const lengths = checked("concat", attrs, sizes);
+  return concatOp(xs, { axis: attrs.axis, lengths });
+}
 
 /** The part of x that begins at `begin` and has the shape `size`. */
 export const slice = /* @__PURE__ */ defineOp({
