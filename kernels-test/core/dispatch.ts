@@ -140,7 +140,8 @@ struct Params { n: u32 }
           most = Math.max(most, bindGroups, slices);
         }
       }
-      assert(most <= 16_384, "entries", most);
+      const { bindGroups, params: slices } = gpu.memory();
+      assert(Math.max(most, bindGroups, slices) <= 16_384, "entries", [most, bindGroups, slices]);
       equalBits("the last value", await y.data(), [17_000]);
       tree.dispose([x, y]);
     },
