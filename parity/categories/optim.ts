@@ -192,8 +192,8 @@ type Reduction = "mean" | "sum" | "none";
 /** Whether the label is among the k largest logits, and the same times a mask. */
 const topK: Run = async (gpu, given) => {
   const config = settings(given.config);
-  const ks = config.any("topk") as number[];
-  const masked = config.any("masked") as number[];
+  const ks = (config.any("topk") ?? []) as number[];
+  const masked = (config.any("masked") ?? []) as number[];
   config.end();
   onlyInputs(given, ["x", "labels", "mask"]);
   const labels = input(given, "labels");
