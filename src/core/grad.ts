@@ -88,6 +88,10 @@ function pullback<P, A extends readonly unknown[], Aux>(
       heir,
     );
     if (!outer) {
+      for (const { tensor } of leaves(result)) {
+        // A state that passes through unchanged was the last call's.
+        if (last && tensor.storage.scope === last) memory.move(tensor.storage, heir);
+      }
       if (last) memory.releaseAll(last, `the next call of this ${name}`);
       last = heir;
     }

@@ -1,7 +1,7 @@
 // Commands in program order. Eager mode encodes the list once and drops it; a recording keeps it. Uploads are commands
 // too: a queue.writeBuffer out of order would overwrite what earlier, unsubmitted work still reads.
 import { DeviceError, LimitError, NfgradError } from "../errors.ts";
-import type { Command, Counts } from "./commands.ts";
+import type { Command, Counts, Dispatch } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { Pipelines } from "./pipelines.ts";
 
@@ -24,6 +24,10 @@ export class Recorder {
   maxUploads = MAX_UPLOADS;
   readonly #counts = { dispatches: 0, copies: 0, uploads: 0, submits: 0 };
   #pending: Command[] = [];
+  /** Where recorded calls lie in it. */
+  #calls: { start: number; end: number }[] = [];
+  /** Why a copy to this buffer was not made. */
+  readonly #lost = new WeakMap<GPUBuffer, NfgradError>();
   /** Set while a function is being recorded: commands go here and nothing is submitted. */
   #tape: Command[] | null = null;
   /** Waits for pipelines that pending commands need. */
@@ -79,6 +83,7 @@ export class Recorder {
       this.#encode(commands);
       return;
     }
+    this.#calls.push({ start: this.#pending.length, end: this.#pending.length + commands.length });
     for (const c of commands) this.#pending.push(c);
     this.flush();
   }
@@ -122,13 +127,8 @@ export class Recorder {
     if (this.#tape || this.#pump || this.idle) return;
     const compiling = new Set<Promise<void>>();
     for (const c of this.#pending) {
-      if (c.kind !== "dispatch") continue;
-      if (c.pipeline.failed) {
-        this.device.report(c.pipeline.failed);
-        this.#pending = []; // nothing half done: all that waits is dropped
-        return;
-      }
-      if (!c.pipeline.ready) compiling.add(c.pipeline.compiled);
+      if (c.kind === "dispatch" && !c.pipeline.ready && !c.pipeline.failed)
+        compiling.add(c.pipeline.compiled);
     }
     if (compiling.size > 0) {
       this.#pump = Promise.all(compiling)
@@ -139,9 +139,28 @@ export class Recorder {
         .catch((error: NfgradError) => this.device.report(error)); // a device lost meanwhile
       return;
     }
-    const commands = this.#pending;
+    const commands = this.#withoutFailed(this.#pending);
     this.#pending = [];
+    this.#calls = [];
     this.#encode(commands);
+  }
+
+  /**
+   * What is left of commands one of which has a kernel that did not compile: all before its call (nothing of a call is
+   * half done), and of the rest what depends on no kernel. Readbacks that are lost with it fail.
+   */
+  #withoutFailed(commands: readonly Command[]): readonly Command[] {
+    const at = commands.findIndex((c) => c.kind === "dispatch" && c.pipeline.failed);
+    if (at < 0) return commands;
+    const error = (commands[at] as Dispatch).pipeline.failed!;
+    this.device.report(error);
+    const first = this.#calls.find(({ start, end }) => start <= at && at < end)?.start ?? at;
+    const rest = commands.slice(first);
+    for (const c of rest) if (c.kind === "copy") this.#lost.set(c.to, error);
+    return [
+      ...commands.slice(0, first),
+      ...rest.filter((c) => c.kind !== "dispatch" && c.kind !== "copy"),
+    ];
   }
 
   /** Waits until all has been submitted, and throws what failed. */
@@ -248,6 +267,8 @@ export class Recorder {
     const uploaded = this.#uploaded;
     try {
       await this.drain();
+      const error = this.#lost.get(staging); // another reader was told first
+      if (error) throw error;
       await staging.mapAsync(MAP_READ);
       this.#arrived = Math.max(this.#arrived, uploaded);
       return staging.getMappedRange().slice(0);
