@@ -8,8 +8,8 @@ import {
   type Tensor,
   tree,
 } from "../../src/index.ts";
-import { type Case, equal, equalBits, throws } from "../harness.ts";
-import { f32 } from "./net.ts";
+import { assert, type Case, equal, equalBits, throws } from "../harness.ts";
+import { f32, own } from "./net.ts";
 import { scale } from "./toy.ts";
 
 const source = `// k.wgsl: y = A * x + B, for the tests of knobs.
@@ -105,6 +105,34 @@ export const cases: readonly Case[] = [
       recorded.dispose();
       x.dispose();
     },
+  },
+  {
+    name: "what waits beside a kernel that does not compile",
+    run: (gpu) =>
+      own(gpu, async (g) => {
+        const bad = defineKernel(broken("y[0] = nope;"), { entry: "main" });
+        const x = g.tensor(f32(1, 2));
+        const before = scale(x, { by: 2 });
+        const w = g.tensor(f32(5));
+        const step = g.record((v: Tensor) => {
+          const y = scale(v, { by: 2 });
+          g.assign(w, y);
+          g.dispatch(bad, { y: w }, {}, [1]);
+          return y;
+        });
+        const lost = step(f32(7));
+        const [after, zeros] = [g.tensor(f32(3, 4)), g.zeros([3])]; // behind the failed call in the list
+        const reads = await Promise.allSettled([lost.data(), scale(after, { by: 1 }).data()]);
+        for (const r of reads) {
+          const error = r.status === "rejected" ? r.reason : `values ${r.value}`;
+          assert(error instanceof KernelError, "every reader behind it is told", error);
+        }
+        equalBits("computed before it", await before.data(), [2, 4]);
+        equalBits("the call has done nothing", await w.data(), [5]);
+        equalBits("host data behind it", await after.data(), [3, 4]);
+        equalBits("zeros behind it", await zeros.data(), [0, 0, 0]);
+        await g.sync();
+      }),
   },
   {
     name: "an error in a shared text names that text",

@@ -1,6 +1,7 @@
 // Cases of the tape: what gradients are, and which cannot be had.
 import {
   grad,
+  NfgradError,
   ReleasedError,
   ShapeError,
   stopGradient,
@@ -10,7 +11,7 @@ import {
   valueAndGrad,
 } from "../../src/index.ts";
 import { assert, type Case, equal, equalBits, near, throws, values } from "../harness.ts";
-import { batch, flat, initNet, lossOf, params } from "./net.ts";
+import { batch, f32, flat, initNet, lossOf, own, params } from "./net.ts";
 import { add, mul, scale, sum } from "./toy.ts";
 
 const two = (gpu: Parameters<typeof params>[0]) =>
@@ -138,6 +139,16 @@ export const cases: readonly Case[] = [
       const list = () => valueAndGrad((q: typeof p) => mul(q.a, q.a))(p);
       await throws("not a scalar", list, ShapeError, /scalar/, /\[3\]/);
       await throws("no tensor", () => grad((q: object) => q as Tensor)({}), TapeError, /no tensor/);
+      const u = gpu.tensor(Uint32Array.of(1));
+      const whole = () => grad((q: { u: Tensor }) => sum(q.u))({ u });
+      await throws("a u32 parameter", whole, TapeError, /'u' is u32/);
+      const assigned = () =>
+        grad((q: typeof p) => {
+          gpu.assign(p.b, q.a);
+          return sum(q.a);
+        })(p);
+      await throws("assign of a variable", assigned, NfgradError, /assign/, /differentiated/);
+      u.dispose();
       const nothing = () => grad((() => undefined) as unknown as (q: typeof p) => Tensor)(p);
       await throws("nothing returned", nothing, TapeError, /must return/);
       tree.dispose(p);
@@ -188,6 +199,26 @@ export const cases: readonly Case[] = [
       await throws("in the next gradient", () => grad((_q: typeof p) => late())(p), ReleasedError);
       tree.dispose([p, g]);
     },
+  },
+  {
+    name: "a state that goes from call to call",
+    run: (gpu) =>
+      own(gpu, async (g) => {
+        const p = two(g);
+        const f = valueAndGrad((q: typeof p, state: Tensor, change: { yes: boolean }) => {
+          const next = change.yes ? add(state, q.b) : state;
+          return [sum(mul(q.a, state)), { next }] as const;
+        });
+        let state = g.tensor(f32(1, 1, 1));
+        const seen: number[] = [];
+        for (const yes of [true, false, false, true, true]) {
+          const { value, aux } = f(p, state, { yes });
+          state = aux.next;
+          seen.push(await value.item());
+        }
+        equal("values", seen, [6, 12, 12, 12, 18]);
+        equalBits("state", await state.data(), [4, 4, 4]);
+      }),
   },
   {
     name: "an op on a tape that has ended",
