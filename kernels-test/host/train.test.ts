@@ -46,7 +46,8 @@ const variant = {
   sizes: { width: [16], depth: [1], groupWidth: [8], trainImsize: 12, testImsize: 12, dropRate: 0 },
   options: { stochdepthRate: 0 },
 };
-const recipe = { epochs: 4, batch: 16, lr: 0.05, trim: 0, shift: 1 };
+const still = { shift: 0, rotate: 0, zoom: 0, shear: 0 };
+const recipe = { epochs: 4, batch: 16, lr: 0.05, trim: 0, augment: { ...still, shift: 1 } };
 
 describe("batches", () => {
   const images: Images = {
@@ -68,8 +69,21 @@ describe("batches", () => {
     for (let i = 0; i < x.data.length; i += 3) expect(x.data[i + 1]).toBe(x.data[i]);
   });
   test("a shift moves rows, then columns; outside is black", () => {
-    const { x } = batchOf(images, plain, [0], [1, -1]);
+    const { x } = batchOf(images, plain, [0], [{ matrix: [1, 0, 0, 1], shift: [1, -1] }]);
     expect(channel(x.data).map(Math.round)).toEqual([0, 153, 204, 0, 0, 0]);
+  });
+  test("between pixels it is bilinear; a matrix turns around the centre", () => {
+    const half = batchOf(images, plain, [0], [{ matrix: [1, 0, 0, 1], shift: [0.5, -0.25] }]);
+    const corners = 0.5 * 0.75 * (0 + 153); // the pixels to the left are outside
+    expect(half.x.data[0]).toBeCloseTo(corners, 4);
+    const turned = batchOf(images, plain, [0], [{ matrix: [-1, 0, 0, -1], shift: [0, 0] }]);
+    expect(channel(turned.x.data).map(Math.round)).toEqual([255, 204, 153, 102, 51, 0]);
+  });
+  test("colours keep their channels", () => {
+    const pixels = Uint8Array.of(1, 2, 3, 4, 5, 6);
+    const rgb = { count: 1, height: 1, width: 2, channels: 3, pixels, labels: Uint8Array.of(0) };
+    const { x } = batchOf(rgb, { ...plain, height: 1, width: 2 }, [0]);
+    expect(Array.from(x.data).map(Math.round)).toEqual([1, 2, 3, 4, 5, 6]);
   });
   test("cutting keeps the centre", () => {
     const { x } = batchOf(images, { ...plain, width: 1 }, [0]);
@@ -91,8 +105,9 @@ describe("batches", () => {
   test("an epoch shows each image once, in an order of seed and epoch", () => {
     const scaling = scalingOf(data.train, 0);
     const order = (seed: number, epoch: number) =>
-      [...epochOf(data.train, scaling, { seed, epoch, batch: 16, shift: 0 })].flatMap(({ x }) =>
-        Array.from({ length: 16 }, (_, n) => x.data.subarray(n * 432, (n + 1) * 432).join()),
+      [...epochOf(data.train, scaling, { seed, epoch, batch: 16, augment: still })].flatMap(
+        ({ x }) =>
+          Array.from({ length: 16 }, (_, n) => x.data.subarray(n * 432, (n + 1) * 432).join()),
       );
     const all = order(0, 0);
     expect(all).toHaveLength(64);
@@ -112,6 +127,7 @@ describe("options", () => {
     [{ clipping: -1 }, "clipping is a number above 0, or null, got -1"],
     [{ momentum: 1 }, "momentum is a number from 0 to below 1"],
     [{ trim: 6 }, "trim=6 leaves nothing of 12x12 images"],
+    [{ augment: { ...still, rotate: -1 } }, "rotate is a number of at least 0, got -1"],
   ])("%j", (wrong, message) => {
     expect(() => planOf({ data, variant, recipe: { ...recipe, ...wrong } })).toThrow(OptionError);
     expect(() => planOf({ data, variant, recipe: { ...recipe, ...wrong } })).toThrow(message);

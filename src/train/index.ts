@@ -1,5 +1,13 @@
 // Training and using classifiers: what the command and pages share.
-export { type Batch, batchOf, epochOf, type Scaling, scalingOf } from "./batches.ts";
+export {
+  type Augment,
+  type Batch,
+  batchOf,
+  epochOf,
+  type Move,
+  type Scaling,
+  scalingOf,
+} from "./batches.ts";
 export {
   type Classifier,
   classesOf,

@@ -83,7 +83,7 @@ export async function train(options: TrainOptions): Promise<{ net: Classifier; t
   const plan = planOf(options);
   const { description, recipe, seed } = plan;
   const { scaling, classes } = description;
-  const { batch, epochs, shift } = recipe;
+  const { batch, epochs, augment } = recipe;
   const perEpoch = Math.floor(data.train.count / batch);
   const steps = perEpoch * epochs;
 
@@ -100,7 +100,7 @@ export async function train(options: TrainOptions): Promise<{ net: Classifier; t
   const parameters = leaves(params).reduce((n, { tensor }) => n + tensor.size, 0);
   const multiplyAdds = model.countFlops(scaling.height, scaling.width).total;
   options.onStart?.({ ...plan, parameters, multiplyAdds });
-  const epochAt = (epoch: number) => epochOf(data.train, scaling, { seed, epoch, batch, shift });
+  const epochAt = (epoch: number) => epochOf(data.train, scaling, { seed, epoch, batch, augment });
   for (const example of epochAt(0)) {
     await gpu.compile(trainStep, [...argumentsOf(example, 0)], options.onCompile);
     break;

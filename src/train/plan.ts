@@ -1,7 +1,7 @@
 // What a run is before it starts: options, a checkpoint's word, and the data put together and checked. No GPU.
 import { FormatError, OptionError } from "../errors.ts";
 import type { Dataset } from "../io/datasets.ts";
-import { scalingOf } from "./batches.ts";
+import { type Augment, scalingOf } from "./batches.ts";
 import type { Description, Opened } from "./classifier.ts";
 import { type Recipe, type Variant, variantByName } from "./recipes.ts";
 
@@ -26,24 +26,31 @@ interface Given {
   readonly resume?: Opened;
 }
 
-const rules: {
-  readonly [K in keyof Recipe]: readonly [test: (x: number) => boolean, want: string];
-} = {
-  epochs: [(x) => Number.isSafeInteger(x) && x > 0, "an integer above 0"],
-  batch: [(x) => Number.isSafeInteger(x) && x > 0, "an integer above 0"],
-  lr: [(x) => x > 0 && x < Number.POSITIVE_INFINITY, "a number above 0"],
-  warmup: [(x) => x >= 0 && x < 1, "a part of all steps, from 0 to below 1"],
-  momentum: [(x) => x >= 0 && x < 1, "a number from 0 to below 1"],
-  weightDecay: [(x) => x >= 0 && x < Number.POSITIVE_INFINITY, "a number of at least 0"],
-  clipping: [(x) => x > 0 && x < Number.POSITIVE_INFINITY, "a number above 0, or null"],
-  smoothing: [(x) => x >= 0 && x < 1, "a number from 0 to below 1"],
+type Rule = readonly [test: (x: number) => boolean, want: string];
+const finite = (x: number) => x < Number.POSITIVE_INFINITY;
+const atLeast0: Rule = [(x) => x >= 0 && finite(x), "a number of at least 0"];
+const fraction: Rule = [(x) => x >= 0 && x < 1, "a number from 0 to below 1"];
+const counting: Rule = [(x) => Number.isSafeInteger(x) && x > 0, "an integer above 0"];
+const rules: { readonly [K in Exclude<keyof Recipe, "augment"> | keyof Augment]: Rule } = {
+  epochs: counting,
+  batch: counting,
+  lr: [(x) => x > 0 && finite(x), "a number above 0"],
+  warmup: fraction,
+  momentum: fraction,
+  weightDecay: atLeast0,
+  clipping: [(x) => x > 0 && finite(x), "a number above 0, or null"],
+  smoothing: fraction,
   trim: [(x) => Number.isSafeInteger(x) && x >= 0, "an integer of at least 0"],
-  shift: [(x) => Number.isSafeInteger(x) && x >= 0, "an integer of at least 0"],
+  shift: atLeast0,
+  rotate: atLeast0,
+  zoom: atLeast0,
+  shear: atLeast0,
 };
 
 function check(recipe: Recipe, data: Dataset): void {
+  const flat = { ...recipe, ...recipe.augment };
   for (const [name, [test, want]] of Object.entries(rules)) {
-    const value = recipe[name as keyof Recipe];
+    const value = flat[name as keyof typeof rules];
     if (name === "clipping" && value === null) continue;
     if (typeof value !== "number" || !test(value))
       throw new OptionError(`train: ${name} is ${want}, got ${String(value)}`);

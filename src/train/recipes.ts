@@ -3,6 +3,7 @@
 import { OptionError } from "../errors.ts";
 import type { NFNetOptions } from "../nn/nfnet.ts";
 import { type NFNetVariant, nfnetVariants } from "../nn/variants.ts";
+import type { Augment } from "./batches.ts";
 
 /** How a network is trained; everything but the data and the seed. */
 export interface Recipe {
@@ -19,8 +20,7 @@ export interface Recipe {
   readonly smoothing: number;
   /** Pixels cut off on each side. */
   readonly trim: number;
-  /** Training images are moved by up to so many pixels in each direction. */
-  readonly shift: number;
+  readonly augment: Augment;
 }
 
 /** The rest of the model's options; plain data, so that a checkpoint can hold it. */
@@ -33,7 +33,7 @@ export interface Variant {
 }
 
 const recipe: Recipe = {
-  epochs: 8,
+  epochs: 10,
   batch: 32,
   lr: 0.1,
   warmup: 0.1,
@@ -42,7 +42,7 @@ const recipe: Recipe = {
   clipping: 0.1,
   smoothing: 0.1,
   trim: 2,
-  shift: 1,
+  augment: { shift: 2, rotate: 8, zoom: 0.08, shear: 0.1 },
 };
 
 const small = (
