@@ -3,9 +3,18 @@
 //   <!-- run: ... -->     code that runs at this place but is not shown (data, a gpu, a check of a result)
 //   <!-- check: types --> the next block is type-checked, not run
 //   <!-- check: alone --> the next block is a program of its own
+// Beside the program lies the folder `goldens`: the committed ones.
 // A wgsl block whose first line names its file (`// soft_cap.wgsl: ...`) can be imported as "./soft_cap.wgsl".
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -118,6 +127,8 @@ export async function writePrograms(list: readonly Program[]): Promise<void> {
     const own = join(folder, p.file.replace(/\d*\.ts$/, ""));
     mkdirSync(own, { recursive: true });
     for (const [file, text] of p.shaders) writeFileSync(join(own, file), text);
+    if (!existsSync(join(own, "goldens")))
+      symlinkSync(join(root, "parity/golden"), join(own, "goldens"));
     writeFileSync(join(own, p.file), p.code);
   }
   const entry = (name: string) => join(root, name);
