@@ -21,6 +21,7 @@ args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.Raw
 args.add_argument("--reference", required=True)
 args.add_argument("--out", required=True)
 args.add_argument("--seed", type=int, default=0)
+args.add_argument("--only", nargs="*", default=[], help="categories (default: all)")
 args = args.parse_args()
 sys.path.insert(0, args.reference)
 
@@ -310,12 +311,12 @@ def optimizers(count):
 
 
 os.makedirs(args.out, exist_ok=True)
-activations()
-wsconv(12)
-modules()
-blocks()
-nfnets(3)
-optimizers(6)
-with open(os.path.join(args.out, "manifest.json"), "w", encoding="utf-8") as out:
-  json.dump({"meta": {"set": tag, "jax": jax.__version__}, "cases": cases}, out)
+categories = {"activations": activations, "wsconv": lambda: wsconv(12), "modules": modules, "nfblock": blocks,
+              "nfnet": lambda: nfnets(3), "optim": lambda: optimizers(6)}
+for category, make in categories.items():
+  if args.only and category not in args.only:
+    continue
+  make()
+  with open(os.path.join(args.out, "manifest.json"), "w", encoding="utf-8") as out:
+    json.dump({"meta": {"set": tag, "jax": jax.__version__}, "cases": cases}, out)
 print(f"{len(cases)} cases in {args.out}")
