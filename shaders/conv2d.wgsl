@@ -9,7 +9,7 @@
 //
 // This file knows convolution: it turns (m, k) and (k, n) into addresses, and fills a thread's share of one step.
 // How a tile of C is shared out over threads and multiplied is the business of the core that is appended to it:
-// lib/gemm_lanes.wgsl, lib/gemm_tile.wgsl or lib/gemm_registers.wgsl. A core declares
+// lib/gemm_lanes.wgsl, lib/gemm_tile.wgsl or lib/gemm_registers.wgsl. (Loads are in lib/gemm_loads.wgsl.) A core declares
 //   T threads, TILE_M x TILE_N elements of C a tile, TILE_K of k a step;
 //   A_LOADS, B_LOADS quads that a thread loads a step; C_ROWS x C_QUADS quads of C that it owns;
 //   tileOf(); which row, column or k its i-th load is (aRow, aQuad, ...); put() and multiply() of one step.
@@ -87,20 +87,6 @@ fn pixelOf(i: u32, extent: vec2u) -> vec3u {
   return vec3u(i / (extent.x * extent.y), i / extent.y % extent.x, i % extent.y);
 }
 
-/// 4 channels; those past the slice's end are 0.
-fn loadA(base: u32, quad: u32, channels: u32) -> vec4f {
-  if (A4) { return vec4f(a[base + quad]); }
-  let i = min(vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(channels - 1u));
-  let v = vec4f(vec4f(a[base + i.x]).x, vec4f(a[base + i.y]).x, vec4f(a[base + i.z]).x, vec4f(a[base + i.w]).x);
-  return select(vec4f(), v, vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
-}
-fn loadB(base: u32, quad: u32, channels: u32) -> vec4f {
-  if (Y4) { return vec4f(b[base + quad]); }
-  let i = min(vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(channels - 1u));
-  let v = vec4f(vec4f(b[base + i.x]).x, vec4f(b[base + i.y]).x, vec4f(b[base + i.z]).x, vec4f(b[base + i.w]).x);
-  return select(vec4f(), v, vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
-}
-
 /// The first tap of a stride class along one axis, or `kernel` where it reaches none.
 fn firstTap(kernel: u32, at: i32, dilation: u32, stride: u32, hop: u32) -> u32 {
   for (var r = 0u; r < hop; r++) {
@@ -131,16 +117,19 @@ fn placeOf(tile: u32) -> Place {
 /// Sums this thread's share of a tile.
 fn accumulate(at: Place, l: u32) {
   let extent = at.extent;
-  let ciQuads = quadsOf(p.ci);
-  let coQuads = quadsOf(p.co);
-  let pixels = p.batch * extent.x * extent.y;
+  let ci = p.ci;                                         // uniforms are loaded once: not every driver hoists them
+  let co = p.co;
+  let batch = p.batch;
+  let ciQuads = quadsOf(ci);
+  let coQuads = quadsOf(co);
+  let pixels = batch * extent.x * extent.y;
   let stride = vec2u(p.strideH, p.strideW);
   let image = select(vec2u(p.h, p.w), vec2u(p.oh, p.ow), PASS == DATA);     // of A
   let aPixelStep = select(p.xPixel, p.yPixel, PASS == DATA) / A_UNIT;
   let aBase = at.slice * select(p.xSlice, p.ySlice, PASS == DATA) / A_UNIT;
   let bRowStep = select(p.wRow, p.yPixel, PASS == WEIGHT) / B_UNIT;
   let bBase = at.slice * select(p.wSlice, p.ySlice, PASS == WEIGHT) / B_UNIT;
-  let aChannels = select(p.ci, p.co, PASS == DATA);
+  let aChannels = select(ci, co, PASS == DATA);
   let hop = vec2u(p.hopH, p.hopW);
   let step = vec2i(p.stepH, p.stepW);
   let pixelStep = select(stride, vec2u(1u), PASS == DATA);    // from one pixel of `extent` to the next, in the image
@@ -150,11 +139,13 @@ fn accumulate(at: Place, l: u32) {
   var corner0 = -vec2i(p.padTop, p.padLeft);               // the pixel that pixel 0 of the tile reads at tap0
   if (PASS == DATA) {
     let first = vec2i(at.offset) - corner0;
-    tap0 = vec2u(firstTap(kernel.x, first.x, p.dilationH, stride.x, hop.x), firstTap(kernel.y, first.y, p.dilationW, stride.y, hop.y));
+    tap0.x = firstTap(kernel.x, first.x, p.dilationH, stride.x, hop.x);
+    tap0.y = firstTap(kernel.y, first.y, p.dilationW, stride.y, hop.y);
     corner0 = (first - vec2i(tap0 * vec2u(p.dilationH, p.dilationW))) / vec2i(stride);
   }
-  let k0 = select(0u, at.part * ((pixels + p.splits * DEPTH - 1u) / (p.splits * DEPTH) * DEPTH), PASS == WEIGHT);
-  let k1 = min(pixels, k0 + (pixels + p.splits * DEPTH - 1u) / (p.splits * DEPTH) * DEPTH);
+  let partPixels = (pixels + p.splits * DEPTH - 1u) / (p.splits * DEPTH) * DEPTH;
+  let k0 = select(0u, at.part * partPixels, PASS == WEIGHT);
+  let k1 = min(pixels, k0 + partPixels);
 
   var pixel: array<vec3u, A_LOADS>;                      // image, row, column of my loads (WEIGHT: of my k)
   var address: array<u32, A_LOADS>;
@@ -189,7 +180,7 @@ fn accumulate(at: Place, l: u32) {
       if (PASS == WEIGHT || kQuad == 0u) {               // another tap, or other pixels: other addresses
         for (var i = 0u; i < A_LOADS; i++) {
           let read = vec2u(vec2i(pixel[i].yz * pixelStep) + select(corner, own[i], PASS == WEIGHT));
-          inside[i] = read.x < image.x && read.y < image.y && (PASS != WEIGHT || pixel[i].x < p.batch);
+          inside[i] = read.x < image.x && read.y < image.y && (PASS != WEIGHT || pixel[i].x < batch);
           let flat = (pixel[i].x * image.x + read.x) * image.y + read.y;
           address[i] = select(0u, flat * aPixelStep, !MASK_A || inside[i]) + aBase;
         }
@@ -208,7 +199,7 @@ fn accumulate(at: Place, l: u32) {
         for (var i = 0u; i < B_LOADS; i++) {
           let k = k0 + t * DEPTH + bDepth(i, l);
           let quad = min(at.quad0 + bQuad(i, l), lastQuad);
-          bShare[i] = select(vec4f(), loadB(min(k, k1 - 1u) * bRowStep + bBase, quad, p.co), k < k1);
+          bShare[i] = select(vec4f(), loadB(min(k, k1 - 1u) * bRowStep + bBase, quad, co), k < k1);
         }
       } else {
         for (var i = 0u; i < A_LOADS; i++) {
@@ -217,19 +208,19 @@ fn accumulate(at: Place, l: u32) {
           let v = loadA(address[i], select(0u, quad, within), aChannels);
           aShare[i] = select(vec4f(), v, (!MASK_A || inside[i]) && within);
         }
-        let w0 = (tap.x * kernel.y + tap.y) * p.ci;      // the tap's first row of w
+        let w0 = (tap.x * kernel.y + tap.y) * ci;        // the tap's first row of w
         for (var i = 0u; i < B_LOADS; i++) {
           if (PASS == FORWARD) {
-            let ci = kQuad * 4u + bDepth(i, l);
-            let within = (X4 && !MASK_K) || ci < p.ci;
+            let row = kQuad * 4u + bDepth(i, l);
+            let within = (X4 && !MASK_K) || row < ci;
             let quad = min(at.quad0 + bQuad(i, l), lastQuad);
-            let v = loadB((w0 + select(0u, ci, within)) * bRowStep + bBase, quad, p.co);
+            let v = loadB((w0 + select(0u, row, within)) * bRowStep + bBase, quad, co);
             bShare[i] = select(vec4f(), v, within);
           } else {
             let quad = kQuad + bDepthQuad(l);
             let within = !MASK_K || quad < tapQuads;
-            let ci = min(at.quad0 * 4u + bColumn(i, l), p.ci - 1u);
-            let v = loadB((w0 + ci) * bRowStep + bBase, select(0u, quad, within), p.co);
+            let column = min(at.quad0 * 4u + bColumn(i, l), ci - 1u);
+            let v = loadB((w0 + column) * bRowStep + bBase, select(0u, quad, within), co);
             bShare[i] = select(vec4f(), v, within);
           }
         }
@@ -270,16 +261,6 @@ fn rowOfC(at: Place, m: u32) -> u32 {
 fn isRow(at: Place, m: u32) -> bool {
   return m < at.rows && (PASS != WEIGHT || X4 || m % (quadsOf(p.ci) * 4u) < p.ci);
 }
-fn result(at: Place, i: u32, j: u32, quad: u32) -> vec4f {
-  if (!BIAS) { return sums[i * C_QUADS + j]; }
-  return sums[i * C_QUADS + j] + loadBias(at.slice, quad);
-}
-fn loadBias(slice: u32, quad: u32) -> vec4f {
-  if (Y4) { return vec4f(bias[slice * quadsOf(p.co) + quad]); }
-  let i = vec4u(slice * p.co) + min(vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(p.co - 1u));
-  return vec4f(vec4f(bias[i.x]).x, vec4f(bias[i.y]).x, vec4f(bias[i.z]).x, vec4f(bias[i.w]).x);
-}
-
 @compute @workgroup_size(T)
 fn quads(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) l: u32) {
   let at = placeOf(tileOf(wid.y * nwg.x + wid.x, l));
@@ -292,7 +273,7 @@ fn quads(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u,
     let row = rowOfC(at, m);
     for (var j = 0u; j < C_QUADS; j++) {
       let quad = at.quad0 + cQuad(j, l);
-      if (quad < columns) { c[row + quad] = result(at, i, j, quad); }
+      if (quad < columns) { c[row + quad] = sums[i * C_QUADS + j] + biasOf(at.slice, quad); }
     }
   }
 }
@@ -309,7 +290,7 @@ fn scalars(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3
     let row = rowOfC(at, m);
     for (var j = 0u; j < C_QUADS; j++) {
       let quad = at.quad0 + cQuad(j, l);
-      let v = result(at, i, j, min(quad, quadsOf(columns) - 1u));
+      let v = sums[i * C_QUADS + j] + biasOf(at.slice, min(quad, quadsOf(columns) - 1u));
       for (var n = 0u; n < 4u; n++) {
         if (quad * 4u + n < columns) { cScalars[row + quad * 4u + n] = v[n]; }
       }

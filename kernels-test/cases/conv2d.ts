@@ -1,7 +1,7 @@
 // Convolutions and their gradients against plain loops in f64, on every core that gemm.ts can choose.
 import { ShapeError } from "../../src/index.ts";
 import { type Conv2dAttrs, conv2d } from "../../src/ops/conv2d.ts";
-import { type Core, forceCore } from "../../src/ops/gemm.ts";
+import { forceVariant } from "../../src/ops/gemm.ts";
 import { type Case, opCase, rand, throws } from "../harness.ts";
 import { type F64, f64 } from "../oracle.ts";
 
@@ -58,12 +58,25 @@ function conv2dF64(x: F64, w: F64, bias: F64 | null, attrs: Conv2dAttrs): F64 {
 }
 
 type Shape4 = readonly [number, number, number, number];
+/** Small tiles: what is tested is the text, and large ones take a software adapter's compiler seconds. */
+const CORES = {
+  lanes: { core: "lanes", rows: 2 },
+  tile: { core: "tile", wx: 4, wy: 4, rows: 4, quads: 1, depth: 8, splits: 3 },
+  registers: { core: "registers", quads: 2, splits: 2 },
+  alone: { core: "registers", wx: 1, quads: 1, splits: 1 },
+} as const;
 interface Spec extends Conv2dAttrs {
   readonly bias?: boolean;
-  readonly core?: Core;
+  readonly core?: keyof typeof CORES;
   readonly note?: string;
+  /** For large ones, whose differences in f64 take long. */
+  readonly forwardOnly?: boolean;
 }
-function conv(x: Shape4, w: Shape4, { bias = false, core, note, ...attrs }: Spec = {}): Case {
+function conv(
+  x: Shape4,
+  w: Shape4,
+  { bias = false, core, note, forwardOnly, ...attrs }: Spec = {},
+): Case {
   const shown =
     Object.keys(attrs).length > 0 ? ` ${JSON.stringify(attrs).replaceAll('"', "")}` : "";
   const name = `conv2d [${x}] * [${w}]${shown}${bias ? " bias" : ""}${core ? `, ${core}` : ""}`;
@@ -73,22 +86,22 @@ function conv(x: Shape4, w: Shape4, { bias = false, core, note, ...attrs }: Spec
     inputs,
     apply: (t) => conv2d(t.x, t.w, bias ? t.bias : null, attrs),
     oracle: (t) => conv2dF64(t.x, t.w, bias ? t.bias : null, attrs),
-    grads: bias ? ["x", "w", "bias"] : ["x", "w"],
+    grads: forwardOnly ? [] : bias ? ["x", "w", "bias"] : ["x", "w"],
     tolerance: 1e-6,
   });
   return core ? onCore(core, made) : made;
 }
 
 /** The case with all products on one core, forward and backward. */
-function onCore(core: Core, made: Case): Case {
+export function onCore(core: keyof typeof CORES, made: Case): Case {
   return {
     name: made.name,
     run: async (gpu) => {
-      forceCore(core);
+      forceVariant(CORES[core]);
       try {
         await made.run(gpu);
       } finally {
-        forceCore(null);
+        forceVariant(null);
       }
     },
   };
@@ -146,13 +159,22 @@ const grouped = [
   conv([1, 9, 10, 6], [5, 5, 1, 6], { groups: 6, stride: 2, note: "depthwise" }),
   conv([1, 7, 7, 4], [3, 3, 1, 8], { groups: 4, bias: true, note: "depthwise, multiplier 2" }),
   conv([1, 7, 7, 5], [3, 3, 1, 15], { groups: 5, dilation: 2, note: "depthwise, multiplier 3" }),
+  conv([3, 13, 18, 64], [3, 3, 1, 64], { groups: 64, note: "depthwise, parts of pixels" }),
+  conv([1, 2, 3, 4], [5, 4, 1, 4], { groups: 4, stride: 3, note: "depthwise, a large kernel" }),
   conv([1, 8, 6, 3], [3, 3, 1, 12], { groups: 3, stride: [2, 1], note: "depthwise, multiplier 4" }),
 ];
 const cores = (["lanes", "tile", "registers"] as const).flatMap((core) => [
   conv([2, 6, 7, 12], [3, 3, 12, 20], { core, stride: 2, bias: true }),
   conv([1, 7, 6, 6], [3, 3, 3, 10], { core, groups: 2, bias: true }),
-  conv([2, 9, 9, 32], [1, 1, 32, 64], { core }),
+  conv([2, 9, 9, 20], [1, 1, 20, 36], { core }),
 ]);
+
+// 65,792 workgroups of one thread.
+const wideGrid = conv([1, 514, 512, 1], [1, 1, 1, 1], {
+  core: "alone",
+  note: "a split grid",
+  forwardOnly: true,
+});
 
 type Numbers = readonly number[];
 /** Calls that must fail before any GPU work, and what their message says. */
@@ -212,4 +234,4 @@ const dtype: Case = {
     for (const t of [x, w]) t.dispose();
   },
 };
-export const cases: readonly Case[] = [...usual, ...grouped, ...cores, ...errors, dtype];
+export const cases: readonly Case[] = [...usual, ...grouped, ...cores, wideGrid, ...errors, dtype];

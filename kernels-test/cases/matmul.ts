@@ -1,9 +1,9 @@
 // Matrix products against plain loops in f64: every way to transpose and to batch, on every core.
 import { ShapeError } from "../../src/index.ts";
-import { type Core, forceCore } from "../../src/ops/gemm.ts";
 import { linear, type MatmulAttrs, matmul } from "../../src/ops/matmul.ts";
 import { type Case, opCase, rand, throws } from "../harness.ts";
 import { type F64, f64, sizeOf } from "../oracle.ts";
+import { onCore } from "./conv2d.ts";
 
 function matmulF64(a: F64, b: F64, { transposeA = false, transposeB = false }: MatmulAttrs): F64 {
   const [ra, ca] = a.shape.slice(-2) as [number, number];
@@ -30,7 +30,12 @@ function matmulF64(a: F64, b: F64, { transposeA = false, transposeB = false }: M
 }
 
 type Shape = readonly number[];
-function product(a: Shape, b: Shape, attrs: MatmulAttrs = {}, core?: Core): Case {
+function product(
+  a: Shape,
+  b: Shape,
+  attrs: MatmulAttrs = {},
+  core?: Parameters<typeof onCore>[0],
+): Case {
   const shown = `${attrs.transposeA ? "'" : ""} [${b}]${attrs.transposeB ? "'" : ""}`;
   const made = opCase({
     name: `matmul [${a}]${shown}${core ? `, ${core}` : ""}`,
@@ -40,18 +45,7 @@ function product(a: Shape, b: Shape, attrs: MatmulAttrs = {}, core?: Core): Case
     grads: ["a", "b"],
     tolerance: 1e-6,
   });
-  if (!core) return made;
-  return {
-    name: made.name,
-    run: async (gpu) => {
-      forceCore(core);
-      try {
-        await made.run(gpu);
-      } finally {
-        forceCore(null);
-      }
-    },
-  };
+  return core ? onCore(core, made) : made;
 }
 const [aT, bT] = [{ transposeA: true }, { transposeB: true }];
 const abT = { ...aT, ...bT };

@@ -1,8 +1,10 @@
 // 2-d convolution and its gradients: shapes, padding, checks. How it is computed is gemm.ts.
+import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
-import { type Geometry, gemm } from "./gemm.ts";
+import { depthwise, isDepthwise } from "./depthwise.ts";
+import { type Geometry, gemm, type Operands, type Pass } from "./gemm.ts";
 import { sumRows } from "./reduce.ts";
 
 type Pair = readonly [number, number];
@@ -130,6 +132,9 @@ function checkTensors(x: Tensor, w: Tensor, bias: Tensor | null): void {
   }
 }
 
+const convolve = (run: Run, g: Geometry, pass: Pass, operands: Operands): void =>
+  (isDepthwise(g) ? depthwise : gemm)(run, g, pass, operands);
+
 /**
  * `conv2d(x, w, bias?, attrs?)`: cross-correlation as in TensorFlow and `lax.conv_general_dilated`.
  * x `[n, h, w, c]`, w `[kh, kw, c / groups, out]`, bias `[out]`; the result is `[n, oh, ow, out]`, all f32.
@@ -146,11 +151,11 @@ export const conv2d = /* @__PURE__ */ defineOp({
     return [g.batch, g.oh, g.ow, g.yPixel];
   },
   forward: (run, { x, w, bias, y }, attrs) =>
-    gemm(run, geometry(x.shape, w.shape, attrs), "forward", { a: x, b: w, bias, c: y }),
+    convolve(run, geometry(x.shape, w.shape, attrs), "forward", { a: x, b: w, bias, c: y }),
   backward: (run, { x, w, dy, dx, dw, dbias }, attrs) => {
     const g = geometry(x.shape, w.shape, attrs);
-    if (dx) gemm(run, g, "data", { a: dy, b: w, c: dx });
-    if (dw) gemm(run, g, "weight", { a: x, b: dy, c: dw });
+    if (dx) convolve(run, g, "data", { a: dy, b: w, c: dx });
+    if (dw) convolve(run, g, "weight", { a: x, b: dy, c: dw });
     if (dbias) sumRows(run, dy, dbias);
   },
 });

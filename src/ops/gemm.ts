@@ -2,6 +2,7 @@
 // Knows adapters and sizes, not ops: conv2d.ts and matmul.ts say what a product means.
 import source from "../../shaders/conv2d.wgsl";
 import lanes from "../../shaders/lib/gemm_lanes.wgsl";
+import loads from "../../shaders/lib/gemm_loads.wgsl";
 import registers from "../../shaders/lib/gemm_registers.wgsl";
 import tile from "../../shaders/lib/gemm_tile.wgsl";
 import type { Run } from "../core/dispatch.ts";
@@ -59,10 +60,11 @@ export interface Variant {
   readonly splits: number;
 }
 
-let forced: Core | null = null;
-/** From now on all products run on one core, which the adapter must be able to run; null: chosen again. For tests. */
-export function forceCore(core: Core | null): void {
-  forced = core;
+type Forced = Partial<Variant> & { readonly core: Core };
+let forced: Forced | null = null;
+/** From now on all products run like this, on a core that the adapter can run; null: chosen again. For tests. */
+export function forceVariant(variant: Forced | null): void {
+  forced = variant;
 }
 
 /** Lanes of a subgroup if the lanes core can run: one size, 4 or 8. Else 0. */
@@ -98,40 +100,47 @@ const BUSY = 128; // workgroups that keep a GPU busy; below it smaller tiles are
 
 /** Which core, tile and splits run a pass on an adapter. A pure function; a tuner's table would stand in its place. */
 export function choose(adapter: Adapter, g: Geometry, pass: Pass): Variant {
-  const { m, n, k, parts } = sizesOf(g, pass);
+  const { n, k } = sizesOf(g, pass);
   const size = lanesOf(adapter);
   const usual = adapter.kind === "hardware" ? "tile" : size ? "lanes" : "registers";
   const narrow = usual === "tile" ? n < 16 || k < 16 : g.slices > 1 && n <= size;
-  const core = forced ?? (narrow ? "registers" : usual);
-  if (core === "lanes") return lanesVariant(size, m, n);
-  const copies = g.slices * parts;
-  if (core === "registers") {
-    const rows = 4;
-    const threads = up(m, rows) * up(n, 4) * copies;
-    const splits = pass === "weight" ? splitsFor(threads, 2048, k, 64) : 1;
-    return { ...BASE, core, wx: 32, wy: 1, rows, splits };
-  }
-  const groups = (t: { m: number; n: number }) => up(m, t.m) * up(n, t.n) * copies;
-  const wide = TILES.filter((t) => t.n <= Math.max(32, up(n, 32) * 32));
-  if (pass === "weight") {
-    const t = wide.find((t) => m >= t.m) ?? wide.at(-1)!;
-    return { ...t.variant, splits: splitsFor(groups(t), 2 * BUSY, k, 128) };
-  }
-  return (wide.find((t) => groups(t) >= BUSY) ?? wide.at(-1)!).variant;
+  if (!forced) return VARIANTS[narrow ? "registers" : usual](size, g, pass);
+  const variant = { ...VARIANTS[forced.core](size, g, pass), ...forced };
+  return pass === "weight" ? variant : { ...variant, splits: 1 };
 }
+
+const VARIANTS = {
+  registers(_: number, g: Geometry, pass: Pass): Variant {
+    const { m, n, k, parts } = sizesOf(g, pass);
+    const rows = 4;
+    const threads = up(m, rows) * up(n, 4) * g.slices * parts;
+    const splits = pass === "weight" ? splitsFor(threads, 2048, k, 64) : 1;
+    return { ...BASE, core: "registers", wx: 32, wy: 1, rows, splits };
+  },
+  tile(_: number, g: Geometry, pass: Pass): Variant {
+    const { m, n, k, parts } = sizesOf(g, pass);
+    const groups = (t: { m: number; n: number }) => up(m, t.m) * up(n, t.n) * g.slices * parts;
+    const wide = TILES.filter((t) => t.n <= Math.max(32, up(n, 32) * 32));
+    if (pass === "weight") {
+      const t = wide.find((t) => m >= t.m) ?? wide.at(-1)!;
+      return { ...t.variant, splits: splitsFor(groups(t), 2 * BUSY, k, 128) };
+    }
+    return (wide.find((t) => groups(t) >= BUSY) ?? wide.at(-1)!).variant;
+  },
+  lanes(size: number, g: Geometry, pass: Pass): Variant {
+    const { m, n } = sizesOf(g, pass);
+    const across = up(n, 4 * size); // subgroups that the columns fill
+    const wx = [4, 2, 1].find((w) => across % w === 0)!;
+    const down = up(m, size);
+    const rows = down >= 4 ? 4 : down >= 2 ? 2 : 1;
+    const wy = down >= 64 * rows ? 4 / wx : 1;
+    return { ...BASE, core: "lanes", lanes: size, wx, wy, rows };
+  },
+};
 
 /** Splits that bring `have` to `want`, of at least `least` pixels each. */
 function splitsFor(have: number, want: number, pixels: number, least: number): number {
   return Math.max(1, Math.min(64, up(want, have), Math.floor(pixels / least)));
-}
-
-function lanesVariant(size: number, m: number, n: number): Variant {
-  const across = up(n, 4 * size); // subgroups that the columns fill
-  const wx = [4, 2, 1].find((w) => across % w === 0)!;
-  const down = up(m, size);
-  const rows = down >= 4 ? 4 : down >= 2 ? 2 : 1;
-  const wy = down >= 64 * rows ? 4 / wx : 1;
-  return { ...BASE, core: "lanes", lanes: size, wx, wy, rows };
 }
 
 const CORES = { lanes, tile, registers };
@@ -147,7 +156,7 @@ function kernelOf(
   let kernel = kernels.get(key);
   if (!kernel) {
     const enables = core === "lanes" ? ["subgroups"] : [];
-    kernel = defineKernel(source, { entry, knobs, uses: [CORES[core]], enables });
+    kernel = defineKernel(source, { entry, knobs, uses: [loads, CORES[core]], enables });
     kernels.set(key, kernel);
   }
   return kernel;
@@ -168,7 +177,7 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, bias: boolean, w
     BElement: element(y4),
     X4: x4,
     Y4: y4,
-    MASK_A: core !== "tile" || masked(g, pass, depth), // elsewhere a mask costs less than a pipeline
+    MASK_A: masked(g, pass, depth),
     MASK_K: pass !== "weight" && tapQuads % (depth / 4) !== 0,
     BIAS: bias,
     ...{ LANES: size, WX: wx, WY: wy, ROWS: rows, QUADS: quads, DEPTH: depth, PREFETCH: prefetch },
