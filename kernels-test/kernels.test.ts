@@ -25,7 +25,12 @@ for (const file of readdirSync(folder)
       if (twice.length) throw new Error(`${file}: two cases are called ${twice}`);
     });
     if (loaded instanceof Error) return;
-    for (const c of loaded.cases ?? []) test(c.name, async () => c.run(await shared()));
+    for (const c of loaded.cases ?? [])
+      test(c.name, async () => {
+        const gpu = await shared();
+        await c.run(gpu);
+        await gpu.sync(); // an error that a case left behind is its own
+      });
   });
 }
 
