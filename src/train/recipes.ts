@@ -33,7 +33,7 @@ export interface Variant {
 }
 
 const recipe: Recipe = {
-  epochs: 10,
+  epochs: 6,
   batch: 32,
   lr: 0.1,
   warmup: 0.1,
