@@ -4,7 +4,7 @@
 //   node build.mjs              everything
 //   node build.mjs --no-types   without declarations (fast; for running the command from a checkout)
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -13,9 +13,7 @@ import { build } from "esbuild";
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");
 const types = !process.argv.includes("--no-types");
-const entries = ["src/index.ts", "parity/index.ts", "bench/index.ts", "src/cli/main.ts"].filter(
-  (entry) => existsSync(join(root, entry)),
-);
+const entries = ["src/index.ts", "parity/index.ts", "src/cli/main.ts"];
 const external = ["webgpu", "pngjs", "jpeg-js", "mnist"];
 
 /** WGSL without comments but for the first line's file name; line breaks stay, so error lines stay true. */
