@@ -1,4 +1,5 @@
 // `nfgrad predict`: what a trained network sees in pictures.
+import { existsSync } from "node:fs";
 import { decodeImage, readFile } from "#platform";
 import { OptionError } from "../errors.ts";
 import { openFile } from "../io/checkpoint.ts";
@@ -24,6 +25,10 @@ export const predict = command({
     if (files.length === 0)
       throw new OptionError(
         "nfgrad predict: expects at least one IMAGE; see nfgrad predict --help",
+      );
+    if (weights === DEFAULT_WEIGHTS && !existsSync(weights))
+      throw new OptionError(
+        `nfgrad predict: there is no ${weights} here; nfgrad train writes it, or name a checkpoint with --weights`,
       );
     await withGpu(adapter, async (gpu) => {
       const net = await loadClassifier(gpu, await openFile(weights));
