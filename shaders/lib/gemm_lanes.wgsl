@@ -29,12 +29,15 @@ fn left(i: u32, r: u32, k: u32) -> vec4f {
   if (PASS == WEIGHT) { return vec4f(subgroupShuffle(aShare[i][r % 4u], k * Q + r / 4u)); }
   return vec4f(subgroupShuffle(aShare[i][k], r));
 }
-// Rows outside, k inside: an accumulator is touched once for 4 k. Four products are added up as a tree first: where
-// multiply-adds are not fused that costs nothing, and rounding errors grow with a quarter of k.
+// Rows outside, k inside: an accumulator is touched once for 4 k. FORWARD adds their products up first: rounding errors,
+// which the layers behind it multiply, grow with a quarter of k. The other passes have no registers left for it.
 fn addRow(i: u32, r: u32, columns: array<vec4f, 4>) {
-  let front = fma(left(i, r, 1u), columns[1], left(i, r, 0u) * columns[0]);
-  let back = fma(left(i, r, 3u), columns[3], left(i, r, 2u) * columns[2]);
-  sums[i * LANES + r] += front + back;
+  let sum = sums[i * LANES + r];
+  var part = left(i, r, 0u) * columns[0];
+  if (PASS != FORWARD) { part = fma(left(i, r, 0u), columns[0], sum); }
+  for (var k = 1u; k < 4u; k++) { part = fma(left(i, r, k), columns[k], part); }
+  if (PASS == FORWARD) { part += sum; }
+  sums[i * LANES + r] = part;
 }
 fn addFragment(i: u32, columns: array<vec4f, 4>) {
   for (var r = 0u; r < LANES; r += 4u) {
