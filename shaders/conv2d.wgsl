@@ -34,9 +34,10 @@ struct Params {
 }
 alias AElement = vec4f;          // f32 where the channels of A, B or C are no multiple of 4
 alias BElement = vec4f;
+alias CElement = vec4f;
 @group(0) @binding(0) var<storage, read> a: array<AElement>;
 @group(0) @binding(1) var<storage, read> b: array<BElement>;
-@group(0) @binding(2) var<storage, read> bias: array<BElement>;     // bound to b where BIAS is false
+@group(0) @binding(2) var<storage, read> bias: array<CElement>;     // of C's columns; bound to b where BIAS is false
 @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> cScalars: array<f32>;
 @group(0) @binding(4) var<uniform> p: Params;

@@ -98,7 +98,9 @@ fn data(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   }
   for (var k = 0u; k < PIXELS; k++) {
     let j = (run * PIXELS + k) * p.strideW + class_;
-    if (j < p.w) { y[(row * p.w + j) * p.channels + channel] = sums[k]; }
+    var sum = sums[k];
+    if (BIAS) { sum += bias[channel]; }
+    if (j < p.w) { y[(row * p.w + j) * p.channels + channel] = sum; }
   }
 }
 

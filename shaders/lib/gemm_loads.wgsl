@@ -18,7 +18,8 @@ fn loadB(base: u32, quad: u32, channels: u32) -> vec4f {
 /// 0 where there is none.
 fn biasOf(slice: u32, quad: u32) -> vec4f {
   if (!BIAS) { return vec4f(); }
-  if (Y4) { return vec4f(bias[slice * quadsOf(p.co) + quad]); }
-  let i = slice * p.co + min(channelsOf(quad), vec4u(p.co - 1u));
+  let columns = select(p.co, p.ci, PASS == DATA);
+  if (C4) { return vec4f(bias[slice * quadsOf(columns) + quad]); }
+  let i = slice * columns + min(channelsOf(quad), vec4u(columns - 1u));
   return vec4f(vec4f(bias[i.x]).x, vec4f(bias[i.y]).x, vec4f(bias[i.z]).x, vec4f(bias[i.w]).x);
 }

@@ -57,3 +57,14 @@ export {
   nfRegnetVariants,
   nfResnetVariants,
 } from "./variants.ts";
+export {
+  type WeightStandardized,
+  type WeightStandardizedOptions,
+  weightStandardized,
+} from "./weightStandardized.ts";
+export {
+  type Conv1dOptions,
+  type ConvTransposeOptions,
+  wsConv1d,
+  wsConvTranspose2d,
+} from "./wsConv.ts";

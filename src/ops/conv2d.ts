@@ -21,14 +21,14 @@ export interface Conv2dAttrs {
   readonly groups?: number;
 }
 
-function pairOf(name: string, value: number | Pair | undefined): Pair {
+export function pairOf(op: string, name: string, value: number | Pair | undefined): Pair {
   const pair = typeof value === "object" ? value : ([value ?? 1, value ?? 1] as const);
   if (pair.length === 2 && pair.every((v) => Number.isInteger(v) && v >= 1)) return pair;
   throw new ShapeError(
-    `conv2d: ${name} is ${show(value)}, expected a whole number from 1, or [h, w]`,
+    `${op}: ${name} is ${show(value)}, expected a whole number from 1, or [h, w]`,
   );
 }
-const show = (value: unknown): string => JSON.stringify(value) ?? String(value);
+export const show = (value: unknown): string => JSON.stringify(value) ?? String(value);
 
 /** Zeros before and after one axis. SAME is TensorFlow's. */
 function padOf(padding: Padding, axis: 0 | 1, size: number, stride: number, reach: number): Pair {
@@ -40,7 +40,7 @@ function padOf(padding: Padding, axis: 0 | 1, size: number, stride: number, reac
   return padding[axis];
 }
 
-function checkPadding(padding: Padding): void {
+export function checkPadding(op: string, padding: Padding): void {
   if (padding === "SAME" || padding === "VALID") return;
   const good =
     Array.isArray(padding) &&
@@ -50,16 +50,16 @@ function checkPadding(padding: Padding): void {
     );
   if (good) return;
   throw new ShapeError(
-    `conv2d: padding is ${show(padding)}, expected "SAME", "VALID" or [[top, bottom], [left, right]] of whole numbers from 0`,
+    `${op}: padding is ${show(padding)}, expected "SAME", "VALID" or [[top, bottom], [left, right]] of whole numbers from 0`,
   );
 }
 
 /** All sizes of a convolution, checked. */
-function geometry(x: Shape, w: Shape, attrs: Conv2dAttrs): Geometry {
+export function geometry(x: Shape, w: Shape, attrs: Conv2dAttrs): Geometry {
   const { padding = "SAME", groups = 1 } = attrs;
-  const stride = pairOf("stride", attrs.stride);
-  const dilation = pairOf("dilation", attrs.dilation);
-  checkPadding(padding);
+  const stride = pairOf("conv2d", "stride", attrs.stride);
+  const dilation = pairOf("conv2d", "dilation", attrs.dilation);
+  checkPadding("conv2d", padding);
   if (x.length !== 4)
     throw new ShapeError(`conv2d: x [${x}] has rank ${x.length}, expected [n, h, w, c]`);
   if (w.length !== 4) {
@@ -116,23 +116,24 @@ function geometry(x: Shape, w: Shape, attrs: Conv2dAttrs): Geometry {
   };
 }
 
-function checkTensors(x: Tensor, w: Tensor, bias: Tensor | null): void {
+export function checkTensors(op: string, x: Tensor, w: Tensor, bias: Tensor | null): void {
   for (const [name, t] of [
     ["x", x],
     ["weight", w],
     ["bias", bias],
   ] as const) {
-    if (t && t.dtype !== "f32") throw new ShapeError(`conv2d: ${name} is ${t.dtype}, expected f32`);
+    if (t && t.dtype !== "f32") throw new ShapeError(`${op}: ${name} is ${t.dtype}, expected f32`);
   }
   const k = w.shape[3];
   if (bias && (bias.shape.length !== 1 || bias.shape[0] !== k)) {
     throw new ShapeError(
-      `conv2d: bias is [${bias.shape}], expected [${k}], the weight's output channels`,
+      `${op}: bias is [${bias.shape}], expected [${k}], the weight's output channels`,
     );
   }
 }
 
-const convolve = (run: Run, g: Geometry, pass: Pass, operands: Operands): void =>
+/** One pass, by the kernel that fits. */
+export const convolve = (run: Run, g: Geometry, pass: Pass, operands: Operands): void =>
   (isDepthwise(g) ? depthwise : gemm)(run, g, pass, operands);
 
 /**
@@ -147,7 +148,7 @@ export const conv2d = /* @__PURE__ */ defineOp({
   saves: ["x", "w"],
   shape: ({ x, w, bias }, attrs: Conv2dAttrs) => {
     const g = geometry(x.shape, w.shape, attrs);
-    checkTensors(x, w, bias);
+    checkTensors("conv2d", x, w, bias);
     return [g.batch, g.oh, g.ow, g.yPixel];
   },
   forward: (run, { x, w, bias, y }, attrs) =>

@@ -9,9 +9,8 @@ const PIXELS = 4; // the kernel's: outputs of a thread
 const make = (entry: Pass, F: string, bias: boolean) =>
   defineKernel(source, { entry, knobs: { F, BIAS: bias } });
 const family = (F: string) => ({
-  forward: make("forward", F, false),
-  biased: make("forward", F, true),
-  data: make("data", F, false),
+  forward: [make("forward", F, false), make("forward", F, true)],
+  data: [make("data", F, false), make("data", F, true)],
   weight: make("weight", F, false),
 });
 const kernels = /* @__PURE__ */ (() => ({ quads: family("vec4f"), scalars: family("f32") }))();
@@ -28,6 +27,7 @@ function splitsOf(run: Run, threads: number, pixels: number): number {
 export function depthwise(run: Run, g: Geometry, pass: Pass, operands: Operands): void {
   const { a, b, bias = null, c } = operands;
   const whole = g.co === 1 && g.slices % 4 === 0;
+  const biased = bias ? 1 : 0;
   const made = kernels[whole ? "quads" : "scalars"];
   const channels = whole ? g.slices / 4 : g.slices;
   const [taps, pixels] = [g.kernel[0] * g.kernel[1], g.batch * g.oh * g.ow];
@@ -39,14 +39,17 @@ export function depthwise(run: Run, g: Geometry, pass: Pass, operands: Operands)
   };
   if (pass === "forward") {
     const threads = g.batch * g.oh * Math.ceil(g.ow / PIXELS) * channels * g.co;
-    const kernel = bias ? made.biased : made.forward;
-    run(kernel, { x: a, w: b, bias: bias ?? b, y: c }, { ...sizes, threads }, [threads]);
+    run(made.forward[biased]!, { x: a, w: b, bias: bias ?? b, y: c }, { ...sizes, threads }, [
+      threads,
+    ]);
     return;
   }
   if (pass === "data") {
     const runs = Math.ceil(Math.ceil(g.w / g.stride[1]) / PIXELS) * g.stride[1];
     const threads = g.batch * g.h * runs * channels;
-    run(made.data, { dy: a, w: b, y: c }, { ...sizes, threads }, [threads]);
+    run(made.data[biased]!, { dy: a, w: b, bias: bias ?? b, y: c }, { ...sizes, threads }, [
+      threads,
+    ]);
     return;
   }
   const splits = splitsOf(run, taps * channels * g.co, pixels);

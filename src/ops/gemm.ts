@@ -175,6 +175,7 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, bias: boolean, w
     PASS: { forward: 0, data: 1, weight: 2 }[pass],
     AElement: element(a4),
     BElement: element(y4),
+    CElement: element(c4),
     X4: x4,
     Y4: y4,
     MASK_A: masked(g, pass, depth),

@@ -2,6 +2,7 @@
 export { argmax } from "./argmax.ts";
 export { cast, equal, greater, less, where } from "./compare.ts";
 export { type Conv2dAttrs, conv2d, type Padding } from "./conv2d.ts";
+export { convTranspose2d } from "./convTranspose2d.ts";
 export {
   type Reduction,
   type SoftmaxCrossEntropyAttrs,

@@ -14,7 +14,8 @@ function partOf(tensor: Tensor, begin: readonly number[]): View {
   const strides = stridesOf(tensor.shape);
   return { tensor, strides, first: begin.reduce((n, b, i) => n + b * strides[i]!, 0) };
 }
-const copy = (run: Run, shape: Shape, x: View, y: View): void =>
+/** The elements of one view to the places of another, walked over `shape`. For the rules of other ops. */
+export const copy = (run: Run, shape: Shape, x: View, y: View): void =>
   mapViews(run, "IDENTITY", shape, [x], y);
 const fill = (run: Run, y: Tensor, s: number, any: Tensor): void =>
   mapInto(run, "FILL", [{ tensor: any, shape: [] }], y, { s });
