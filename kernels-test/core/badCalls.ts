@@ -15,6 +15,10 @@ const binary: Good = { tensors: ["2,3", "2,3"] };
 const image: Good = { tensors: ["1,4,4,2"], attrs: { window: 2, stride: 1, padding: "VALID" } };
 const reduced: Good = { tensors: ["2,3"], attrs: { axis: 1, keepDims: false } };
 const drawn: Good = { tensors: ["2,3", "u4,2"], attrs: { at: 1, rate: 0.5 } };
+const convolution: Good = {
+  tensors: ["1,4,4,2", "3,3,1,4", "4"],
+  attrs: { stride: 1, padding: "SAME", dilation: 1, groups: 2 },
+};
 const good: Readonly<Record<string, Good>> = {
   abs: unary,
   add: binary,
@@ -25,10 +29,8 @@ const good: Readonly<Record<string, Good>> = {
   celu: unary,
   clip: { tensors: ["2,3"], attrs: { min: 0, max: 1 } },
   concat: { tensors: [["2,3", "2,3"]], attrs: { axis: 0 } },
-  conv2d: {
-    tensors: ["1,4,4,2", "3,3,1,4", "4"],
-    attrs: { stride: 1, padding: "SAME", dilation: 1, groups: 2 },
-  },
+  conv2d: convolution,
+  convTranspose2d: convolution,
   div: binary,
   dropout: drawn,
   elu: unary,
