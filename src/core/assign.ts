@@ -2,6 +2,7 @@
 import { DeviceError, RecordError, ShapeError } from "../errors.ts";
 import type { Gpu } from "./gpu.ts";
 import {
+  dtypeOf,
   type Given,
   type Host,
   isArray,
@@ -102,21 +103,37 @@ export function assign(gpu: Gpu, to: unknown, from: unknown): void | Promise<voi
     write(gpu, targets[i]!.tensor, source as Tensor | Host);
 }
 
-/** One array at a time in the process. */
+/** Uploads of lazy arrays wait for the device once they are this many bytes: its staging memory stays small. */
+const STAGED_BYTES = 32 << 20;
+
+/** One array, or one piece of it, at a time in the process. */
 async function load(gpu: Gpu, targets: readonly Leaf[], sources: readonly Source[]): Promise<void> {
+  const { memory } = gpu.internals;
+  let staged = 0;
   for (const [i, source] of sources.entries()) {
     const { tensor, path } = targets[i]!;
     if (!isLazy(source)) {
       write(gpu, tensor, source);
       continue;
     }
-    const data = await source.read();
-    if (data.length !== tensor.size) {
-      throw new ShapeError(
-        `assign: '${path}' has ${tensor.size} elements, ${data.length} were read`,
-      );
+    let at = 0;
+    for await (const piece of source.pieces?.() ?? [await source.read()]) {
+      if (dtypeOf(piece) !== tensor.dtype || at + piece.length > tensor.size) {
+        throw new ShapeError(
+          `assign: '${path}' has ${tensor.size} elements of ${tensor.dtype}, ` +
+            `${at + piece.length} of ${dtypeOf(piece)} were read`,
+        );
+      }
+      memory.upload(tensor.check("assign"), piece, at);
+      at += piece.length;
+      staged += piece.byteLength;
+      if (staged < STAGED_BYTES) continue;
+      await gpu.sync();
+      staged = 0;
     }
-    write(gpu, tensor, { data, shape: source.shape });
-    await gpu.sync();
+    if (at !== tensor.size) {
+      throw new ShapeError(`assign: '${path}' has ${tensor.size} elements, ${at} were read`);
+    }
   }
+  await gpu.sync();
 }

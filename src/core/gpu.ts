@@ -112,7 +112,7 @@ export class Gpu {
 
   /**
    * The parameters of a specification, in flat arenas, with the values that Haiku's `init` gives for
-   * `PRNGKey(seed)`. Yours; `tree.dispose` gives them back.
+   * `PRNGKey(seed)`, or zeros where others are loaded next. Yours; `tree.dispose` gives them back.
    */
   init<const S extends SpecTree>(spec: S, options: InitOptions = {}): Params<S> {
     return init(this, spec, options);

@@ -13,6 +13,8 @@ export interface Lazy {
   readonly shape: Shape;
   readonly dtype: string;
   read(): Promise<HostArray>;
+  /** The same values in order, in pieces, for what is too large to be in memory at once. */
+  pieces?(): AsyncIterable<HostArray>;
 }
 
 /** `T` with host data, or a number, where it has a tensor. */

@@ -29,6 +29,8 @@ export interface InitOptions {
   readonly seed?: number;
   /** The values of Haiku's init in training mode (the default) or not: the two draw different keys. */
   readonly train?: boolean;
+  /** All zeros, without drawing anything: for values that are loaded next. */
+  readonly zeros?: boolean;
   /** Largest arena in bytes; default: the adapter's largest binding. */
   readonly arenaBytes?: number;
 }
@@ -65,7 +67,7 @@ function place(shapes: readonly Shape[], limit: number) {
 export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitOptions): Params<S> {
   const { memory } = gpu.internals;
   const max = gpu.info.limits.maxStorageBufferBindingSize!;
-  const { seed = 0, train = true, arenaBytes = max } = options;
+  const { seed = 0, train = true, zeros = false, arenaBytes = max } = options;
   const found = collect(spec, isSpec);
   if (found.length === 0) throw new ShapeError("init: the specification holds no parameter");
   for (const { path, leaf } of found) {
@@ -84,7 +86,10 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
     Math.min(arenaBytes, max),
   );
   const storages = arenas.map(({ bytes, views }) => memory.arena(bytes, views, "params"));
+  const view = (shape: Shape, i: number) =>
+    new Tensor(gpu, storages[places[i]!.arena]!, places[i]!.offset, shape, "f32");
   const make = ({ shape, init: fill, draws = 0 }: ParamSpec, i: number) => {
+    if (zeros) return view(shape, i);
     for (let n = train ? draws : 0; n > 0; n--) keys.next();
     const values = fill(fill.random ? keys.next() : none, shape);
     if (values.length !== sizeOf(shape)) {
@@ -92,12 +97,13 @@ export function init<const S extends SpecTree>(gpu: Gpu, spec: S, options: InitO
         `init: '${found[i]!.path}' [${shape}] was given ${values.length} values`,
       );
     }
-    const { arena, offset } = places[i]!;
-    const t = new Tensor(gpu, storages[arena]!, offset, shape, "f32");
+    const t = view(shape, i);
     memory.upload(t, values);
     return t;
   };
   try {
+    for (const storage of zeros ? storages : [])
+      memory.clear(new Tensor(gpu, storage, 0, [storage.bytes / 4], "f32"));
     return replace(spec, isSpec, make) as Params<S>;
   } catch (error) {
     for (const storage of storages) memory.release(storage, "a failed init");

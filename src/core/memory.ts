@@ -142,8 +142,9 @@ export class Memory {
     (to?.storages ?? this.#persistent).add(storage);
   }
 
-  upload(t: Tensor, data: HostArray): void {
-    this.recorder.upload(t.storage.buf.gpu, t.byteOffset, data);
+  /** Writes into a tensor, from its element `at` on. */
+  upload(t: Tensor, data: HostArray, at = 0): void {
+    this.recorder.upload(t.storage.buf.gpu, t.byteOffset + 4 * at, data);
   }
 
   copy(from: Tensor, to: Tensor): void {

@@ -49,9 +49,11 @@ export function decode(bytes: Uint8Array, dtype: Dtype): HostData {
     case "F32":
       return new Float32Array(buffer);
     case "F16":
-      return Float32Array.from(new Uint16Array(buffer), halfToFloat);
+      return convert(new Uint16Array(buffer), halfToFloat);
     case "BF16": {
-      const bits = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
+      const halves = new Uint16Array(buffer);
+      const bits = new Uint32Array(halves.length);
+      for (let i = 0; i < bits.length; i++) bits[i] = halves[i]! << 16;
       return new Float32Array(bits.buffer);
     }
     case "I64":
@@ -72,6 +74,27 @@ export function decode(bytes: Uint8Array, dtype: Dtype): HostData {
     case "BOOL":
       return new Uint8Array(buffer);
   }
+}
+
+/** Little-endian bytes as f32, rounded to the nearest; a view of them where that is possible. */
+export function toFloats(bytes: Uint8Array, dtype: Dtype): Float32Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === "F32" && byteOffset % 4 === 0 && buffer instanceof ArrayBuffer)
+    return new Float32Array(buffer, byteOffset, byteLength / 4);
+  const data = decode(bytes, dtype);
+  if (data instanceof Float32Array) return data as Float32Array<ArrayBuffer>;
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) return convert(data, Number);
+  return Float32Array.from(data);
+}
+
+/** `Float32Array.from(values, change)`, which takes ten times as long. */
+function convert<T extends number | bigint>(
+  values: { readonly length: number; readonly [index: number]: T },
+  change: (value: T) => number,
+): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < out.length; i++) out[i] = change(values[i]!);
+  return out;
 }
 
 function halfToFloat(half: number): number {

@@ -1,23 +1,18 @@
 // The safetensors format: a strict reader whose tensors are read one by one, and a writer. Knows files, not GPUs.
 import { FormatError } from "../errors.ts";
 import { type Dtype, decode, dtypeOf, type HostTensor, ITEM_BYTES, itemCount } from "./hostData.ts";
+import { type ByteSource, exactly, randomAccess } from "./source.ts";
 
 export type { Dtype, HostData, HostTensor } from "./hostData.ts";
-
-/** Bytes that can be read by range: a file, a remote object. `read` gives exactly `length` bytes. */
-export interface RandomAccess {
-  readonly size: number;
-  read(offset: number, length: number): Promise<Uint8Array>;
-}
-
-export type ByteSource = Uint8Array | ArrayBuffer | Blob | RandomAccess;
+export type { ByteSource, RandomAccess } from "./source.ts";
 
 /** One tensor of an opened file; nothing of its data is in memory until `read` or `bytes`. */
 export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Its length in the file, in bytes. */
+  /** Where its bytes are in the file, and how many. */
+  readonly byteOffset: number;
   readonly byteLength: number;
   /** The stored little-endian bytes. */
   bytes(): Promise<Uint8Array>;
@@ -34,21 +29,6 @@ export interface SafetensorsFile {
 
 /** The format's own limit; a larger length field is garbage rather than a header. */
 const MAX_HEADER = 100_000_000;
-
-/** A source of any kind as ranges; `Uint8Array`s that it gives are views where that is possible. */
-export function randomAccess(source: ByteSource): RandomAccess {
-  if (source instanceof ArrayBuffer) return randomAccess(new Uint8Array(source));
-  if (source instanceof Uint8Array) {
-    const read = async (offset: number, length: number) => source.subarray(offset, offset + length);
-    return { size: source.length, read };
-  }
-  if (source instanceof Blob) {
-    const read = async (offset: number, length: number) =>
-      new Uint8Array(await source.slice(offset, offset + length).arrayBuffer());
-    return { size: source.size, read };
-  }
-  return source;
-}
 
 /**
  * Opens a file: reads and checks its header, no data. Every byte of the data must belong to exactly one tensor.
@@ -79,7 +59,8 @@ export async function readSafetensors(source: ByteSource): Promise<SafetensorsFi
     ranges.push({ name, begin, end });
     const bytes = () => exactly(file, start + begin, end - begin, `tensor ${quote(name)}`);
     const read = async () => ({ data: decode(await bytes(), dtype), shape });
-    entries.set(name, { name, dtype, shape, byteLength: end - begin, bytes, read });
+    const place = { byteOffset: start + begin, byteLength: end - begin };
+    entries.set(name, { name, dtype, shape, ...place, bytes, read });
   }
   checkRanges(ranges, file.size - start);
   return { entries, metadata };
@@ -157,14 +138,6 @@ function checkRanges(ranges: { name: string; begin: number; end: number }[], siz
     at = end;
   }
   if (at !== size) bad(`the tensors end at byte ${at} of the data, the file has ${size}`);
-}
-
-async function exactly(file: RandomAccess, offset: number, length: number, what: string) {
-  const bytes = await file.read(offset, length);
-  if (bytes.length !== length) {
-    bad(`reading ${what}: expected ${length} bytes at ${offset}, got ${bytes.length}`);
-  }
-  return bytes;
 }
 
 /** What the header says of one tensor. */
