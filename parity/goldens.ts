@@ -46,6 +46,8 @@ export interface Goldens {
   readonly where: string;
   readonly cases: readonly ManifestCase[];
   readCase(id: string): Promise<Case>;
+  /** A file of the folder that a case names: `folder/name`. */
+  readFile(path: string): Promise<Uint8Array>;
 }
 
 /** Keys that only document a case. */
@@ -99,6 +101,7 @@ export async function openGoldens(where: string | URL): Promise<Goldens> {
       if (!entry) throw new FormatError(`${where}: no case is named ${id}`);
       return parseCase(entry, read);
     },
+    readFile: async (path) => read(path.split("/").map(plain).join("/")),
   };
 }
 

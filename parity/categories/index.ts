@@ -1,6 +1,7 @@
 // The categories of goldens that this runner computes; a case of another one fails as not supported yet.
 import type { Category } from "../category.ts";
 import { activations } from "./activations.ts";
+import { checkpoints } from "./checkpoints.ts";
 import { curve } from "./curve.ts";
 import { fill } from "./fill.ts";
 import { groups } from "./groups.ts";
@@ -13,6 +14,7 @@ import { wsconv } from "./wsconv.ts";
 
 export const categories: Readonly<Record<string, Category>> = {
   activations,
+  checkpoints,
   curve,
   fill,
   groups,

@@ -1,6 +1,18 @@
 // What `io` exports.
 export { load, type Meta, openFile, save, writeCheckpoint } from "./checkpoint.ts";
 export {
+  type HaikuFile,
+  type HaikuNamed,
+  type HaikuOptions,
+  loadHaiku,
+  openHaiku,
+  readHaiku,
+  saveHaiku,
+  writeHaiku,
+} from "./haiku.ts";
+export type { FileFormat } from "./named.ts";
+export { type NpzEntry, readNpz } from "./npz.ts";
+export {
   type ByteSource,
   type Dtype,
   type HostData,
