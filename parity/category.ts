@@ -22,6 +22,8 @@ export interface Outcome {
 export interface Category {
   /** Keys of a case, beyond those of every case, that this category reads. */
   readonly extra?: readonly string[];
+  /** It makes inputs from a formula in the config (`Case.formulas`). */
+  readonly formulas?: boolean;
   /** The side JSON holds summaries of gradients (or is judged by the category itself). */
   readonly side?: "gradients" | "own";
   /** @throws FormatError for settings that it does not know; the case then fails. */

@@ -4,6 +4,7 @@ import { FormatError, io } from "../src/index.ts";
 import {
   asInput,
   type Expected,
+  formulaShape,
   type Input,
   isObject,
   makeInput,
@@ -28,6 +29,8 @@ export interface Case {
   readonly side: unknown;
   /** Inputs that are both stored and made by rule: what is stored, to compare with `in`. */
   readonly stored: Readonly<Record<string, Input>>;
+  /** Inputs that the case's category makes from its config (`"formula"`): their shapes. */
+  readonly formulas: Readonly<Record<string, readonly number[]>>;
   /** Other keys of the case, by name: `mask`, `first_nan_step`, `f32_f64_differ_by_design`. */
   readonly extra: Readonly<Record<string, unknown>>;
   /** What the reader did not understand: each is a failure of the case. */
@@ -149,8 +152,13 @@ async function parseCase(entry: ManifestCase, read: Read): Promise<Case> {
   };
   const inputs: [string, Input][] = [];
   const stored: [string, Input][] = [];
+  const formulas: [string, readonly number[]][] = [];
   for (const [name, spec] of section("inputs")) {
     try {
+      if (isObject(spec) && "formula" in spec) {
+        formulas.push([name, formulaShape(spec)]);
+        continue;
+      }
       const made = makeInput(spec);
       const kept = isObject(spec) && spec.stored === true ? await tensor(`in/${name}`) : null;
       const input = kept && { data: asInput(kept, sizeOf(spec)), shape: shapeOf(spec) };
@@ -184,6 +192,7 @@ async function parseCase(entry: ManifestCase, read: Read): Promise<Case> {
     seed: parseParams(entry.params, problems),
     side,
     stored: Object.fromEntries(stored),
+    formulas: Object.fromEntries(formulas),
     extra: Object.fromEntries(EXTRA.filter((key) => key in entry).map((key) => [key, entry[key]])),
     problems,
   };

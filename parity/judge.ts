@@ -84,6 +84,34 @@ export function judgeEqual(ours: ArrayLike<number>, theirs: ArrayLike<number | b
   return { ...NOTHING, rule: "equal", pass, e: different, note };
 }
 
+/** Largest share of pixels that may differ, by one grey level. */
+const PIXELS = 0.01;
+
+/** Pictures of `channels` bytes a pixel: at most 1 grey level apart, in at most 1 % of the pixels. */
+export function judgePixels(
+  ours: ArrayLike<number>,
+  theirs: ArrayLike<number | bigint>,
+  channels: number,
+): Judgement {
+  if (ours.length !== theirs.length) {
+    return failed("equal", `${ours.length} values, expected ${theirs.length}`);
+  }
+  const different = new Set<number>();
+  let levels = 0;
+  for (let i = 0; i < ours.length; i++) {
+    const apart = Math.abs(ours[i]! - Number(theirs[i]));
+    if (apart === 0) continue;
+    different.add(Math.floor(i / channels));
+    levels = Math.max(levels, apart); // NaN stays NaN
+  }
+  const pixels = ours.length / channels;
+  const pass = levels <= 1 && different.size <= PIXELS * pixels;
+  const note = different.size
+    ? `${different.size} of ${pixels} pixels differ, by up to ${levels}`
+    : "";
+  return { ...NOTHING, rule: "equal", pass, e: different.size, note };
+}
+
 function judgeValues(
   ours: ArrayLike<number>,
   expected: Expected,

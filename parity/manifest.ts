@@ -52,6 +52,15 @@ export function makeInput(spec: unknown): Input | null {
   throw new FormatError(`has a rule that is not understood: ${JSON.stringify(spec)}`);
 }
 
+/** Shape of an input that its category makes as `config.source` says. */
+export function formulaShape(spec: Record<string, unknown>): readonly number[] {
+  onlyKeys(spec, ["shape", "formula"]);
+  if (spec.formula !== "config.source") {
+    throw new FormatError(`has a formula that is not understood: ${JSON.stringify(spec.formula)}`);
+  }
+  return shapeOf(spec);
+}
+
 /** A stored input. */
 export function asInput(data: io.HostData, size: number): Input["data"] {
   if (data.length !== size) throw new FormatError(`expected ${size} elements, got ${data.length}`);

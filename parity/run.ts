@@ -102,11 +102,13 @@ function filledRows(given: Case): [string, Judgement][] {
   });
 }
 
-function unknownExtras(given: Case, { extra = [], side }: Category): string[] {
+function unknownExtras(given: Case, { extra = [], side, formulas }: Category): string[] {
   const unknown = Object.keys(given.extra).filter(
     (key) => key !== "f32_f64_differ_by_design" && !extra.includes(key),
   );
   const problems = unknown.map((key) => `unknown key ${key}`);
+  if (!formulas)
+    problems.push(...Object.keys(given.formulas).map((name) => `unknown formula of input ${name}`));
   if (given.side !== null && !side) problems.push("unknown side JSON");
   return problems;
 }
