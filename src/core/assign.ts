@@ -104,7 +104,7 @@ export function assign(gpu: Gpu, to: unknown, from: unknown): void | Promise<voi
 }
 
 /** Uploads of lazy arrays wait for the device once they are this many bytes: its staging memory stays small. */
-const STAGED_BYTES = 32 << 20;
+const STAGED_BYTES = 8 << 20;
 
 /** One array, or one piece of it, at a time in the process. */
 async function load(gpu: Gpu, targets: readonly Leaf[], sources: readonly Source[]): Promise<void> {

@@ -117,8 +117,11 @@ export class Recorder {
     queue.writeBuffer(buffer, offset, data);
     this.#counts.uploads++;
     this.#staged += data.byteLength;
-    if (this.#staged < STAGED_BYTES) return;
-    queue.submit([]);
+    if (this.#staged >= STAGED_BYTES) this.#unstage();
+  }
+
+  #unstage(): void {
+    if (this.#staged > 0) this.device.gpu.queue.submit([]);
     this.#staged = 0;
   }
 
@@ -285,6 +288,7 @@ export class Recorder {
   async sync(): Promise<void> {
     const uploaded = this.#uploaded;
     await this.drain();
+    this.#unstage();
     await this.device.gpu.queue.onSubmittedWorkDone();
     this.#arrived = Math.max(this.#arrived, uploaded);
     await this.device.settle();
