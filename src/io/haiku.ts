@@ -39,6 +39,12 @@ interface Found {
 
 /** The arrays of a file in any of the formats. */
 async function open(file: RandomAccess): Promise<Found> {
+  const found = await openAny(file);
+  if (found.arrays.size) return found;
+  throw new FormatError("haiku: the file holds no array");
+}
+
+async function openAny(file: RandomAccess): Promise<Found> {
   const start = await exactly(file, 0, Math.min(16, file.size), "the file's start");
   const [first = 0, second = 0] = start;
   // A header's length below 2^40, and its opening brace.

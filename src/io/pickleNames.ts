@@ -188,6 +188,19 @@ function encode([text, encoding = null]: readonly Value[]): Bytes {
   return { kind: "bytes", at, length, latin1: true };
 }
 
+/** `bytes()`: how protocol 2 writes none. */
+function noBytes(args: readonly Value[]): Bytes {
+  if (args.length) bad(`bytes made of ${describe(args[0])}`);
+  return { kind: "bytes", at: 0, length: 0, latin1: false };
+}
+
+/** `_load_type(name)`: how dill names Python's types. */
+function loadType([given]: readonly Value[]): Global {
+  const name = textOf(given, "a type's name");
+  if (name === "BytesType") return { kind: "global", name: "builtins.bytes", call: noBytes };
+  return bad(`it wants dill's type ${describe(given ?? null)}, which no array needs: refused`);
+}
+
 /** A mapping from a dict, or empty. It shares the dict's entries: a file may ask for any number of copies. */
 function mapping([from]: readonly Value[]): Dict {
   if (from === undefined) return { kind: "dict", entries: new Map() };
@@ -216,6 +229,9 @@ export const arrayNames: Names = /* @__PURE__ */ new Map<string, Pick<Global, "c
   ["haiku._src.data_structures.frozendict", { call: mapping }],
   ["collections.OrderedDict", { call: mapping }],
   ["_codecs.encode", { call: encode }],
+  ["__builtin__.bytes", { call: noBytes }],
+  ["builtins.bytes", { call: noBytes }],
+  ["dill._dill._load_type", { call: loadType }],
 ]);
 
 const isArray = (value: Value): value is ArrayValue =>
