@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from . import variants
 from .layers import (
-    Init, Net, ONES, ZEROS, activation, avg_pool, dropout, linear, max_pool, pair, residual_variance,
-    signal_metrics, squeeze_excite, stoch_depth, ws_conv2d)
+    ZEROS, Init, Net, avg_pool, dropout, linear, max_pool, pair, residual_variance, signal_metrics,
+    squeeze_excite, stoch_depth, ws_conv2d)
+from .layers import activation as scaled
 
 
 class Model(NamedTuple):
@@ -25,10 +26,14 @@ class Model(NamedTuple):
     flops: Callable
 
     def created(self, train=True, size=64):
-        """Parameters in order of creation, and the shapes of running statistics."""
+        """Parameters in Haiku's order (of their modules' first ones), and the shapes of running statistics."""
         net = Net(train=train)
         jax.eval_shape(lambda x: self.run(net, x)["logits"], jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32))
-        return net.created, net.created_state
+        modules = {}
+        for path in net.created:
+            modules.setdefault(path.rsplit("/", 1)[0], []).append(path)
+        in_order = [path for paths in modules.values() for path in paths]
+        return {path: net.created[path] for path in in_order}, net.created_state
 
     def apply(self, params, x, train=False, key=None, state=None, metrics=False):
         """Logits, pool and (with `metrics`) signal metrics of each block; and the next running statistics."""
@@ -59,7 +64,7 @@ def body(net, x, name, blocks, block, act, head):
     return {"signals": signals, "variances": variances, "pool": pool, "logits": logits}
 
 
-def _stoch_depth(net, x, rate):
+def drop_branch(net, x, rate):
     return stoch_depth(net, x, rate) if 0 < rate < 1 else x
 
 
@@ -73,10 +78,10 @@ def _shortcut(net, path, x, out, s):
     return ws_conv2d(net, f"{path}/~/conv_shortcut", out, s["out_ch"], 1)
 
 
-def _join(net, path, out, shortcut, s):
+def join_branch(net, path, out, shortcut, s):
     variance = residual_variance(out)
-    out = _stoch_depth(net, out, s["stochdepth_rate"])
-    out = out * net.param(f"{path}/skip_gain", (), s.get("gain_init", ZEROS))
+    out = drop_branch(net, out, s["stochdepth_rate"])
+    out = out * net.param(f"{path}/skip_gain", (), ZEROS)
     return out * s["alpha"] + shortcut, variance
 
 
@@ -90,7 +95,7 @@ def nf_block(net, path, x, s, act):
         out = ws_conv2d(net, f"{path}/~/conv1b", act(out), s["width"], **grouped)
     out = ws_conv2d(net, f"{path}/~/conv2", act(out), s["out_ch"], 1)
     out = squeeze_excite(net, f"{path}/~/squeeze_excite", out, s["out_ch"], s["se_hidden"]) * 2 * out
-    return _join(net, path, out, shortcut, s)
+    return join_branch(net, path, out, shortcut, s)
 
 
 def nf_regnet_block(net, path, x, s, act):
@@ -100,7 +105,7 @@ def nf_regnet_block(net, path, x, s, act):
     out = ws_conv2d(net, f"{path}/~/conv1", act(out), s["width"], s["kernel"], s["stride"], groups=s["groups"])
     out = 2 * squeeze_excite(net, f"{path}/~/squeeze_excite", out, s["width"], s["se_hidden"]) * out
     out = ws_conv2d(net, f"{path}/~/conv2", act(out), s["out_ch"], 1)
-    return _join(net, path, out, shortcut, s)
+    return join_branch(net, path, out, shortcut, s)
 
 
 def nf_res_block(net, path, x, s, act):
@@ -113,7 +118,7 @@ def nf_res_block(net, path, x, s, act):
     out = ws_conv2d(net, f"{path}/~/conv2", act(out), s["out_ch"], 1)
     if s["use_se"]:
         out = 2 * squeeze_excite(net, f"{path}/~/squeeze_excite", out, s["out_ch"], s["se_hidden"]) * out
-    return _join(net, path, out, shortcut, s)
+    return join_branch(net, path, out, shortcut, s)
 
 
 def _block_flops(s, h, w, se=0):
@@ -143,7 +148,7 @@ def nfnet(num_classes, variant="F0", width=1.0, se_ratio=0.5, alpha=0.2, stochde
           activation="gelu", final_conv_mult=2, final_conv_ch=None, use_two_convs=True, name="NFNet"):
     """nfnet.py: NFNet."""
     v = variants.sizes(variant, variants.NFNETS)
-    act = _activation(activation)
+    act = scaled(activation)
     drop_rate = v["drop_rate"] if drop_rate is None else drop_rate
     stem = [(16, 2), (32, 1), (64, 1), (v["width"][0] // 2, 2)]
     per_stage = zip(v["width"], v.get("expansion", [0.5] * 4), v.get("group_width", [128] * 4),
@@ -182,7 +187,7 @@ def nf_regnet(num_classes, variant="B0", width=0.75, expansion=2.25, group_size=
               stochdepth_rate=0.1, drop_rate=None, activation="silu", name="NF_RegNet"):
     """nf_regnet.py: NF_RegNet."""
     v = variants.sizes(variant, variants.NF_REGNETS)
-    act = _activation("silu" if activation == "swish" else activation)
+    act = scaled("silu" if activation == "swish" else activation)
     drop_rate = v["drop_rate"] if drop_rate is None else drop_rate
     stem_ch = ch = int(v["width"][0] * width)
     blocks, total = [], sum(v["depth"])
@@ -213,7 +218,7 @@ def nf_resnet(num_classes, variant="ResNet50", width=4, alpha=0.2, stochdepth_ra
               activation="relu", use_se=False, se_ratio=0.25, name="NF_ResNet"):
     """nf_resnet.py: NF_ResNet."""
     v = variants.sizes(variant, variants.RESNETS)
-    act = _activation(activation)
+    act = scaled(activation)
     stem_ch = ch = int(16 * width)
     blocks, total = [], sum(v["depth"])
     for i, (stage, place, beta) in enumerate(variants.betas(v["depth"], alpha)):
@@ -239,5 +244,3 @@ def nf_resnet(num_classes, variant="ResNet50", width=4, alpha=0.2, stochdepth_ra
 
     return Model(name, blocks, drop_rate, run, flops)
 
-
-_activation = activation
