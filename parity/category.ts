@@ -9,8 +9,8 @@ export interface Outcome {
   readonly outputs: Readonly<Record<string, Actual>>;
   /** Outputs that are judged by a rule of their category, and rows that the manifest does not list as outputs. */
   readonly judged?: Readonly<Record<string, Judgement>>;
-  /** Outputs that the rule gives no verdict on, with the reason. */
-  readonly unjudged?: Readonly<Record<string, string>>;
+  /** Outputs that the rule gives no verdict on: they have no row. */
+  readonly unjudged?: readonly string[];
   /** Parameter gradients, for the summaries in the side JSON. */
   readonly gradients?: Readonly<Record<string, Actual>>;
   /** A relu-like activation, an SE block or a max pool is part of what was run. */

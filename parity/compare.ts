@@ -77,6 +77,17 @@ export function worstUlp(
   return worst;
 }
 
+/** The largest difference over some elements. */
+export function worstAbs(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  at: readonly number[],
+): number {
+  let worst = 0;
+  for (const i of at) worst = Math.max(worst, Math.abs(a[i]! - Number(b[i])));
+  return worst;
+}
+
 const bits = new DataView(new ArrayBuffer(4));
 
 /** Steps between two numbers on the line of f32 values; NaN if one is NaN. */

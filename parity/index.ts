@@ -17,6 +17,5 @@ export {
   summaryText,
   table,
   toJson,
-  type Verdict,
 } from "./report.ts";
 export { type Progress, type RunOptions, run } from "./run.ts";

@@ -24,6 +24,12 @@ export function difference(ours: unknown, theirs: unknown, path = ""): string | 
   return null;
 }
 
+/** How many values an object holds that are not objects themselves. */
+export function leafCount(value: unknown): number {
+  if (!isObject(value)) return 1;
+  return Object.values(value).reduce((sum: number, part) => sum + leafCount(part), 0);
+}
+
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 

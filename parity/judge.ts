@@ -1,7 +1,8 @@
 // The judging rule of the goldens (parity/golden/README.md, "Judging a port"): ours against JAX's f32 and f64 values.
 // It knows arrays, not cases. Nothing here is a tolerance of our own.
-import { quotient, relative, sameKind, sumOf, worstUlp } from "./compare.ts";
+import { quotient, relative, sameKind, sumOf, worstAbs, worstUlp } from "./compare.ts";
 import type { Expected, Norms } from "./goldens.ts";
+import { difference, leafCount } from "./json.ts";
 
 /** An output of ours: the whole array, in f32 (as doubles only where no f32 existed). */
 export interface Actual {
@@ -16,12 +17,16 @@ export interface Judgement {
   /** What it was measured against: see `Rule`. */
   readonly rule: Rule;
   readonly pass: boolean;
+  /** How many elements the output has, or how many are compared. */
+  readonly elements: number;
   /** Our error; for equality, the number of differences. */
   readonly e: number;
   /** JAX's own error in f32; null where there is none to compare. */
   readonly own: number | null;
   /** e / max(own, floor), to be at most 8; null where the rule is another. */
   readonly ratio: number | null;
+  /** Largest difference between two elements, against f64 where it is given; null where no numbers are compared. */
+  readonly maxAbs: number | null;
   /** |ours - f32| / |f32|, and the largest distance in ULP; null where there are no f32 values. */
   readonly e32: number | null;
   readonly maxUlp: number | null;
@@ -74,14 +79,16 @@ export function judge(
 /** Integers and booleans: equal. */
 export function judgeEqual(ours: ArrayLike<number>, theirs: ArrayLike<number | bigint>): Judgement {
   let different = ours.length === theirs.length ? 0 : Math.abs(ours.length - theirs.length);
+  let maxAbs = 0;
   let note = different ? `${ours.length} values, expected ${theirs.length}` : "";
   for (let i = 0; i < Math.min(ours.length, theirs.length); i++) {
     if (ours[i] === Number(theirs[i])) continue;
     if (!note) note = `element ${i} is ${ours[i]}, expected ${theirs[i]}`;
     different++;
+    maxAbs = Math.max(maxAbs, Math.abs(ours[i]! - Number(theirs[i])));
   }
   const pass = different === 0;
-  return { ...NOTHING, rule: "equal", pass, e: different, note };
+  return { ...NOTHING, rule: "equal", pass, elements: theirs.length, e: different, maxAbs, note };
 }
 
 /** Largest share of pixels that may differ, by one grey level. */
@@ -109,7 +116,8 @@ export function judgePixels(
   const note = different.size
     ? `${different.size} of ${pixels} pixels differ, by up to ${levels}`
     : "";
-  return { ...NOTHING, rule: "equal", pass, e: different.size, note };
+  const elements = ours.length;
+  return { ...NOTHING, rule: "equal", pass, elements, e: different.size, maxAbs: levels, note };
 }
 
 function judgeValues(
@@ -131,12 +139,19 @@ function judgeValues(
   const reference = (f64 ?? f32) as ArrayLike<number>;
   const apart = (a: ArrayLike<number>, b: ArrayLike<number>) => relative(a, b, judged);
   if (judged.length === 0) {
-    return { ...NOTHING, rule: "f64", pass: true, note: "no element is judged" };
+    const note = size === 0 ? "no elements" : "no element is judged";
+    return { ...NOTHING, rule: "f64", pass: true, elements: size, note };
   }
   const own = !f64 ? null : f32 ? apart(f32, f64) : expected.rel;
-  const near = f32 && { e32: apart(ours, f32), maxUlp: worstUlp(ours, f32, judged) };
-  if (near && (!f64 || matchF32(own, options))) return matched(near, own, isZero(f32, judged));
-  return rated("f64", apart(ours, reference), own, size, near, isZero(reference, judged));
+  const found = {
+    ...(f32 ? { e32: apart(ours, f32), maxUlp: worstUlp(ours, f32, judged) } : null),
+    elements: size,
+    maxAbs: worstAbs(ours, reference, judged),
+  };
+  if (isNear(found) && (!f64 || matchF32(own, options))) {
+    return matched(found, own, isZero(f32!, judged));
+  }
+  return rated("f64", apart(ours, reference), own, found, isZero(reference, judged));
 }
 
 /** A summary of an array: every k-th value, and the norms of the whole. */
@@ -177,15 +192,22 @@ export function judgeSummary(
       );
     }
   }
-  const judged = all.filter((i) => !f32 || Number.isFinite(f32.samples[i]));
+  const judged = all.filter(
+    (i) => !options.skip?.(i * k) && (!f32 || Number.isFinite(f32.samples[i])),
+  );
   const apart = (a: Figures, b: Figures) => summaryError(a, b, ours.length, judged, f32 ?? b);
   const own = !f64 ? null : f32 ? apart(f32, f64) : rel;
-  const near = f32 && {
-    e32: apart(mine, f32),
-    maxUlp: worstUlp(mine.samples, f32.samples, judged),
+  const found = {
+    ...(f32
+      ? { e32: apart(mine, f32), maxUlp: worstUlp(mine.samples, f32.samples, judged) }
+      : null),
+    elements: ours.length,
+    maxAbs: worstAbs(mine.samples, reference.samples, judged),
   };
-  if (near && (!f64 || matchF32(own, options))) return matched(near, own, f32.l2 === 0);
-  return rated("samples", apart(mine, reference), own, ours.length, near, reference.l2 === 0);
+  if (isNear(found) && (!f64 || matchF32(own, options))) {
+    return matched(found, own, f32?.l2 === 0);
+  }
+  return rated("samples", apart(mine, reference), own, found, reference.l2 === 0);
 }
 
 type Figures = Norms & { readonly samples: ArrayLike<number> };
@@ -226,18 +248,18 @@ function summarise(values: ArrayLike<number>, k: number, n: number): Figures {
   };
 }
 
-/** How far ours is from JAX's f32 values. */
-type Near = { readonly e32: number; readonly maxUlp: number };
+interface Found {
+  readonly elements: number;
+  readonly maxAbs: number;
+  /** How far ours is from JAX's f32 values. */
+  readonly e32?: number;
+  readonly maxUlp?: number;
+}
+type Near = Found & { readonly e32: number };
+const isNear = (found: Found): found is Near => found.e32 !== undefined;
 
-function rated(
-  rule: Rule,
-  e: number,
-  own: number | null,
-  size: number,
-  near: Near | null,
-  zero: boolean,
-): Judgement {
-  const row = { ...NOTHING, ...near, rule, e, own };
+function rated(rule: Rule, e: number, own: number | null, found: Found, zero: boolean): Judgement {
+  const row = { ...NOTHING, ...found, rule, e, own };
   if (zero) {
     const note = e === 0 ? "" : "the reference is exactly 0";
     return { ...row, pass: e === 0, ratio: e === 0 ? 0 : Number.POSITIVE_INFINITY, note };
@@ -245,14 +267,21 @@ function rated(
   if (own === null || !Number.isFinite(own)) {
     return { ...row, pass: false, note: `JAX's own error is ${own}` };
   }
-  const ratio = e / Math.max(own, floorOf(size));
+  const ratio = e / Math.max(own, floorOf(found.elements));
   const note = Number.isNaN(e) ? "ours is NaN where a number is expected" : "";
   return { ...row, pass: ratio <= MAX_RATIO, ratio, note };
 }
 
 function matched(near: Near, own: number | null, zero: boolean): Judgement {
   const pass = zero ? near.e32 === 0 : near.e32 <= F32_ONLY;
-  return { ...NOTHING, ...near, rule: "f32", pass, e: near.e32, own, note: "" };
+  return { ...NOTHING, ...near, rule: "f32", pass, e: near.e32, own, note: "against f32 alone" };
+}
+
+/** JSON values: equal, real numbers to 1e-12. */
+export function judgeJson(ours: unknown, theirs: unknown): Judgement {
+  const note = difference(ours, theirs);
+  const [pass, e, elements] = [note === null, note === null ? 0 : 1, leafCount(theirs)];
+  return { ...NOTHING, rule: "json", pass, elements, e, note: note ?? "" };
 }
 
 const matchF32 = (own: number | null, { byDesign = false }: JudgeOptions) =>
@@ -262,7 +291,15 @@ export function failed(rule: Rule, note: string): Judgement {
   return { ...NOTHING, rule, pass: false, e: Number.NaN, note };
 }
 
-const NOTHING = { e: 0, own: null, ratio: null, e32: null, maxUlp: null };
+const NOTHING = {
+  elements: 0,
+  e: 0,
+  own: null,
+  ratio: null,
+  maxAbs: null,
+  e32: null,
+  maxUlp: null,
+};
 
 const isZero = (values: ArrayLike<number>, at: readonly number[]) =>
   at.every((i) => values[i] === 0);

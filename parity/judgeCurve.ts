@@ -31,6 +31,13 @@ export function judgedSteps(loss: Series): number {
   return first < 0 ? own.length : first;
 }
 
+/** The first step whose value is not finite in one of JAX's runs, or the number of steps. */
+export function finiteSteps({ f32, f64 }: Series): number {
+  const all = Array.from({ length: f64.length }, (_, t) => f32[t]! + f64[t]!);
+  const first = all.findIndex((value) => !Number.isFinite(value));
+  return first < 0 ? all.length : first;
+}
+
 /** Judges the first `steps` steps; the row shows the step with the worst ratio. */
 export function judgeSteps(
   ours: ArrayLike<number>,
@@ -45,13 +52,14 @@ export function judgeSteps(
     const e = Math.abs(y - f64) / Math.abs(f64);
     const ratio = e / Math.max(own[t]!, floor);
     const e32 = Math.abs(y - f32) / Math.abs(f32);
-    return { t, e, own: own[t]!, ratio, e32, maxUlp: ulpDistance(y, f32) };
+    const maxAbs = Math.abs(y - f64);
+    return { t, e, own: own[t]!, ratio, maxAbs, e32, maxUlp: ulpDistance(y, f32) };
   });
   const bad = rows.find(({ ratio }) => !(ratio <= MAX_RATIO));
   const worst = rows.reduce((a, b) => (b.ratio > a.ratio ? b : a), rows[0]!);
   const { t, ...figures } = bad ?? worst;
   const note = `step ${t}, of ${steps} judged${steps < own.length ? ` (${own.length} in all)` : ""}`;
-  return { rule: "curve", pass: !bad, ...figures, note };
+  return { rule: "curve", pass: !bad, elements: steps, ...figures, note };
 }
 
 /** Where JAX's loss turns NaN, ours does within two steps. */
@@ -62,5 +70,5 @@ export function judgeFirstNaN(ours: ArrayLike<number>, first: number): Judgement
     mine < 0
       ? `never NaN in ${ours.length} steps, JAX is at ${first}`
       : `NaN at ${mine}, JAX at ${first}`;
-  return { ...failed("curve", note), pass: e <= 2, e };
+  return { ...failed("curve", note), pass: e <= 2, elements: 1, e };
 }

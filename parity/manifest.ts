@@ -132,7 +132,15 @@ export function shapeOf(spec: unknown): number[] {
   throw new FormatError(`shape is ${JSON.stringify(shape)}`);
 }
 
-export const sizeOf = (spec: unknown) => shapeOf(spec).reduce((a, b) => a * b, 1);
+/** More elements than any case has; a shape that claims more is not believed. */
+const MOST = 2 ** 28;
+
+export function sizeOf(spec: unknown): number {
+  const shape = shapeOf(spec);
+  const size = shape.reduce((a, b) => a * b, 1);
+  if (size > MOST) throw new FormatError(`shape [${shape}] has more than ${MOST} elements`);
+  return size;
+}
 
 function onlyKeys(object: object, known: readonly string[]): void {
   const unknown = Object.keys(object).filter((key) => !known.includes(key));

@@ -1,146 +1,187 @@
 // What a parity run found, as rows, as text and as JSON. Decides nothing: verdicts come from judge.ts and run.ts.
 import type { Judgement } from "./judge.ts";
 
-/** `kink`: passes because a relu or max pool may take the other branch; `unjudged`: the rule asks for no verdict. */
-export type Verdict = "pass" | "kink" | "fail" | "unjudged";
-
 /** One output of one case. */
-export interface Row extends Omit<Judgement, "pass"> {
-  readonly category: string;
+export interface Row {
   readonly case: string;
+  readonly category: string;
   readonly output: string;
-  readonly verdict: Verdict;
-  /** Whose error against f64 is larger; null where there is no such comparison. */
-  readonly larger: "ours" | "JAX" | "equal" | null;
+  readonly elements: number;
+  /** Largest difference, against f64 where it is given; null where no numbers are compared. */
+  readonly maxAbs: number | null;
+  /** Largest distance to JAX's f32 values in units in the last place. */
+  readonly maxUlp: number | null;
+  /** Our relative L2 error, against f64 where it is given; null where the rule asks for equality. */
+  readonly relL2: number | null;
+  /** Our relative L2 distance to JAX's f32 values. */
+  readonly relL2F32: number | null;
+  /** JAX's own error: f32 against f64. */
+  readonly jaxRelL2: number | null;
+  /** relL2 / max(jaxRelL2, floor), to be at most 8; null where the rule is another. */
+  readonly ratio: number | null;
+  readonly pass: boolean;
+  /** Why it fails, `kink`, or what is special. */
+  readonly note: string;
 }
 
 export interface Summary {
   readonly cases: number;
-  readonly rows: number;
-  readonly passed: number;
-  readonly kinks: number;
+  readonly outputs: number;
   readonly failed: number;
-  readonly unjudged: number;
-  /** Over all rows that have a ratio. */
+  /** Rows that pass because a relu or a max pool may take the other branch. */
+  readonly kinks: number;
+  /** Over all rows that have a ratio; null without any. */
   readonly medianRatio: number | null;
   readonly worstRatio: number | null;
-  /** The case and output of the worst ratio. */
-  readonly worst: string | null;
 }
 
 export interface Report {
-  readonly goldens: string;
   readonly adapter: string;
-  readonly seconds: number;
-  readonly rows: readonly Row[];
   readonly summary: Summary;
+  readonly rows: readonly Row[];
 }
 
-/** Makes a row of a judgement; `kink` turns a failure that the kink rule allows into a pass. */
+/** The note of a row that the kink rule lets pass. */
+export const KINK = "kink";
+
+/** Makes a row of a judgement. */
 export function toRow(
   where: { category: string; case: string; output: string },
-  judgement: Judgement,
-  verdict: Verdict = judgement.pass ? "pass" : "fail",
+  { rule, pass, elements, e, own, ratio, maxAbs, e32, maxUlp, note }: Judgement,
 ): Row {
-  const { pass: _, ...figures } = judgement;
-  const { e, own, rule } = judgement;
-  const comparable = own !== null && rule !== "f32" && Number.isFinite(e) && Number.isFinite(own);
-  const larger = !comparable ? null : e > own ? "ours" : e < own ? "JAX" : "equal";
-  return { ...where, ...figures, verdict, larger };
-}
-
-/** Counts, and the median and worst ratio over all outputs. */
-export function summarise(rows: readonly Row[]): Summary {
-  const count = (verdict: Verdict) => rows.filter((row) => row.verdict === verdict).length;
-  const rated = rows.filter((row) => row.ratio !== null);
-  const order = (ratio: number) => (Number.isNaN(ratio) ? Number.POSITIVE_INFINITY : ratio);
-  rated.sort((a, b) => order(a.ratio as number) - order(b.ratio as number));
-  const middle = rated.length / 2;
-  const at = (i: number) => rated[i]?.ratio ?? null;
-  const low = at(Math.ceil(middle) - 1);
-  const worst = rated.at(-1);
+  const measured = rule !== "equal" && rule !== "json" && ratio !== null;
   return {
-    cases: new Set(rows.map((row) => row.case)).size,
-    rows: rows.length,
-    passed: count("pass"),
-    kinks: count("kink"),
-    failed: count("fail"),
-    unjudged: count("unjudged"),
-    medianRatio: low === null ? null : (low + (at(Math.floor(middle)) as number)) / 2,
-    worstRatio: worst?.ratio ?? null,
-    worst: worst ? `${worst.case} ${worst.output}` : null,
+    case: where.case,
+    category: where.category,
+    output: where.output,
+    elements,
+    maxAbs,
+    maxUlp,
+    relL2: measured || rule === "f32" ? e : null,
+    relL2F32: e32,
+    jaxRelL2: own,
+    ratio,
+    pass,
+    note,
   };
 }
 
-const COLUMNS = ["category", "case", "output", "e", "own", "ratio", "max ULP", "verdict", "larger"];
+/** Counts, and the median and worst ratio over all outputs. */
+export function summarise(rows: readonly Row[], cases: number): Summary {
+  const order = (ratio: number) => (Number.isNaN(ratio) ? Number.POSITIVE_INFINITY : ratio);
+  const ratios = rows.flatMap(({ ratio }) => (ratio === null ? [] : [ratio]));
+  ratios.sort((a, b) => order(a) - order(b));
+  const low = ratios[Math.ceil(ratios.length / 2) - 1];
+  return {
+    cases,
+    outputs: rows.length,
+    failed: rows.filter((row) => !row.pass).length,
+    kinks: rows.filter((row) => row.note === KINK).length,
+    medianRatio: low === undefined ? null : (low + ratios[Math.floor(ratios.length / 2)]!) / 2,
+    worstRatio: ratios.at(-1) ?? null,
+  };
+}
+
+const HEAD = [
+  "case",
+  "output",
+  "elements",
+  "max abs",
+  "max ULP",
+  "to f32",
+  "to f64",
+  "JAX's own",
+  "ratio",
+  "",
+  "",
+];
 
 /**
- * The report as text: one line a case (its worst output), every row that fails or says `kink`, and the summary.
- * `all` gives a line for every output instead. `e` is our relative L2 error against f64, `own` is JAX's.
+ * The report as text: a line a case (its worst output), every row that fails or says `kink`, and the summary.
+ * `all` gives a line for every output instead. `to f32` and `to f64` are our relative L2 distances to JAX's values,
+ * `JAX's own` is the distance between these two.
  */
 export function table(report: Report, { all = false }: { all?: boolean } = {}): string {
   const byCase = new Map<string, Row[]>();
   for (const row of report.rows) byCase.set(row.case, (byCase.get(row.case) ?? []).concat(row));
-  const shown = all
-    ? report.rows
-    : [...byCase.values()].flatMap((rows) => {
-        const special = rows.filter((row) => row.verdict === "fail" || row.verdict === "kink");
-        return special.length ? special : rows.toSorted(worstFirst).slice(0, 1);
-      });
-  const cells = shown.map((row) => {
-    const others = (byCase.get(row.case)?.length ?? 0) - 1;
-    const alone = all || others === 0 || row.verdict === "fail" || row.verdict === "kink";
-    return [
-      row.category,
-      row.case,
-      alone ? row.output : `${row.output} (worst of ${others + 1})`,
-      figure(row.e),
-      figure(row.own),
-      row.ratio === null ? "" : row.ratio.toFixed(2),
-      row.maxUlp === null ? "" : String(row.maxUlp),
-      row.verdict,
-      row.larger ?? "",
-      row.note,
-    ];
+  const cells: { category: string; row: string[] }[] = [];
+  for (const rows of byCase.values()) {
+    const special = rows.filter(isSpecial);
+    const worst = special.length ? special : rows.toSorted(worstFirst).slice(0, 1);
+    for (const row of all ? rows : worst) {
+      const alone = all || rows.length === 1 || isSpecial(row);
+      const output = alone ? row.output : `${row.output} (worst of ${rows.length})`;
+      cells.push({ category: row.category, row: line(row, output) });
+    }
+  }
+  const [head, ...lines] = align([HEAD, ...cells.map(({ row }) => row)]);
+  const body = lines.flatMap((text, i) => {
+    const { category } = cells[i]!;
+    return category === cells[i - 1]?.category ? [text] : ["", printable(category), text];
   });
-  const lines = align([[...COLUMNS, ""], ...cells]);
-  return [...lines, "", summaryText(report)].join("\n");
+  return [head, ...body, "", summaryText(report)].join("\n");
+}
+
+const isSpecial = (row: Row) => !row.pass || row.note === KINK;
+
+function line(row: Row, output: string): string[] {
+  const { pass, note } = row;
+  return [
+    `  ${printable(row.case)}`,
+    printable(output),
+    String(row.elements),
+    figure(row.maxAbs),
+    row.maxUlp === null ? "" : String(row.maxUlp),
+    figure(row.relL2F32),
+    row.ratio === null ? "" : figure(row.relL2),
+    figure(row.jaxRelL2),
+    row.ratio === null ? "" : row.ratio.toFixed(2),
+    pass ? "pass" : "FAIL",
+    printable(note),
+  ];
 }
 
 /** Three lines: counts, ratios, adapter. */
-export function summaryText({ summary: s, adapter, seconds, goldens }: Report): string {
+export function summaryText({ summary: s, rows, adapter }: Report): string {
   const ratio = (value: number | null) => (value === null ? "none" : value.toFixed(2));
-  const worst = s.worst ? ` (${s.worst})` : "";
+  const worst = rows.find((row) => row.ratio !== null && Object.is(row.ratio, s.worstRatio));
+  const where = worst ? ` (${printable(worst.case)} ${printable(worst.output)})` : "";
   return [
-    `${s.rows} outputs of ${s.cases} cases in ${goldens}: ${s.passed} pass, ${s.kinks} say kink, ` +
-      `${s.failed} fail, ${s.unjudged} not judged`,
-    `error over JAX's own: median ${ratio(s.medianRatio)}, worst ${ratio(s.worstRatio)}${worst}, at most 8`,
-    `${adapter}, ${seconds.toFixed(1)} s`,
+    `${s.outputs} outputs of ${s.cases} cases: ${s.outputs - s.failed} pass, ${s.failed} fail` +
+      (s.kinks ? `; ${s.kinks} of the passing say kink` : ""),
+    `error over JAX's own: median ${ratio(s.medianRatio)}, worst ${ratio(s.worstRatio)}${where}, at most 8`,
+    adapter,
   ].join("\n");
 }
 
-/** The report as JSON; numbers that JSON does not have are strings, as in the goldens. */
-export function toJson(report: Report): string {
+/** The report as JSON; numbers that JSON does not have are the strings of the goldens: "nan", "inf", "-inf". */
+export function toJson({ adapter, summary, rows }: Report): string {
   const replace = (_: string, value: unknown) => {
     if (typeof value !== "number" || Number.isFinite(value)) return value;
     return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
   };
-  return JSON.stringify(report, replace, 1);
+  return `${JSON.stringify({ adapter, summary, rows }, replace, 1)}\n`;
 }
 
 const worstFirst = (a: Row, b: Row) =>
-  (b.ratio ?? Number.NEGATIVE_INFINITY) - (a.ratio ?? Number.NEGATIVE_INFINITY) || b.e - a.e;
+  (b.ratio ?? Number.NEGATIVE_INFINITY) - (a.ratio ?? Number.NEGATIVE_INFINITY) ||
+  (b.relL2F32 ?? 0) - (a.relL2F32 ?? 0);
 
 function figure(value: number | null): string {
   if (value === null) return "";
   return Number.isInteger(value) ? String(value) : value.toExponential(1);
 }
 
+/** Names come from files: what a terminal would obey is not shown. */
+const printable = (text: string) => text.replace(/\p{Cc}/gu, "\ufffd");
+
+const NUMBERS = new Set([2, 3, 4, 5, 6, 7, 8]);
+
 function align(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
   return rows.map((row) =>
     row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .map((cell, i) => (NUMBERS.has(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
       .join("  ")
       .trimEnd(),
   );

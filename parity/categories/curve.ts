@@ -14,8 +14,9 @@ import { byName, onlyInputs, withCaseValues } from "../compute.ts";
 import { settings } from "../config.ts";
 import { fill, fillInt } from "../fill.ts";
 import type { Case, Expected } from "../goldens.ts";
-import type { Actual } from "../judge.ts";
+import type { Actual, Judgement } from "../judge.ts";
 import {
+  finiteSteps,
   GRAD_NORM_FLOOR,
   judgedSteps,
   judgeFirstNaN,
@@ -42,7 +43,7 @@ export const curve: Category = {
       ...ran.trees,
       lr: float32(Array.from({ length: total }, (_, t) => plan.lr(t))),
     };
-    return { outputs, ...verdicts(given, ran, { loss, judged, total, firstNaN }) };
+    return { outputs, ...verdicts(given, ran, { loss, judged, firstNaN }) };
   },
 };
 
@@ -171,29 +172,26 @@ function norm(arrays: readonly ArrayLike<number>[]): number {
   return Math.fround(Math.sqrt(squares));
 }
 
+/** Rows for the steps that are judged; the rest of the run has no verdict, and no row. */
 function verdicts(
   given: Case,
   ran: Ran,
-  {
-    loss,
-    judged,
-    total,
-    firstNaN,
-  }: { loss: Series; judged: number; total: number; firstNaN: unknown },
+  { loss, judged, firstNaN }: { loss: Series; judged: number; firstNaN: unknown },
 ): Pick<Outcome, "judged" | "unjudged"> {
-  const rows: Record<string, ReturnType<typeof judgeSteps>> = {};
-  const unjudged: Record<string, string> = {};
-  if (judged > 0) {
-    rows.loss = judgeSteps(ran.loss, loss, judged, LOSS_FLOOR);
-    rows.grad_norm = judgeSteps(ran.gradNorm, series(given, "grad_norm"), judged, GRAD_NORM_FLOOR);
+  const gradNorm = series(given, "grad_norm");
+  const normSteps = Math.min(judged, finiteSteps(gradNorm));
+  const rows: Record<string, Judgement> = {};
+  if (judged > 0) rows.loss = judgeSteps(ran.loss, loss, judged, LOSS_FLOOR);
+  if (normSteps > 0) {
+    rows.grad_norm = judgeSteps(ran.gradNorm, gradNorm, normSteps, GRAD_NORM_FLOOR);
   }
   if (typeof firstNaN === "number") rows["first NaN step"] = judgeFirstNaN(ran.loss, firstNaN);
-  if (judged < total) {
-    for (const name of Object.keys(given.out)) {
-      if (/^(final|ema)\//.test(name))
-        unjudged[name] = `only ${judged} of ${total} steps are judged`;
-    }
-  }
+  const parted = judged < loss.f64.length;
+  const unjudged = Object.keys(given.out).filter(
+    (name) =>
+      !Object.hasOwn(rows, name) &&
+      (name === "loss" || name === "grad_norm" || (parted && /^(final|ema)\//.test(name))),
+  );
   return { judged: rows, unjudged };
 }
 

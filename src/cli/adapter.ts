@@ -11,13 +11,14 @@ export function adapterLine(info: AdapterInfo): string {
   return `adapter: ${name} (${kind})`;
 }
 
-/** Runs `work` on the adapter asked for, and closes it whatever happens. */
+/** Runs `work` on the adapter asked for, says which it is, and closes it whatever happens. */
 export async function withGpu(
   adapter: AdapterKind | undefined,
   work: (gpu: Gpu) => Promise<void>,
+  say: (line: string) => void = console.log,
 ): Promise<void> {
   const gpu = await openGpu(adapter ? { adapter } : {});
-  console.log(adapterLine(gpu.info));
+  say(adapterLine(gpu.info));
   try {
     await work(gpu);
   } finally {
