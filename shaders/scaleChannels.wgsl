@@ -1,24 +1,23 @@
 // shaders/scaleChannels.wgsl: y = x * scale * gate(h): the end of a squeeze-and-excite block. x, y,
-// dy, dx: images x rows x cols, a row being a pixel, cols its channels counted in F (vec4f where 4
-// divides them, else f32); h, dh: images x cols. A workgroup takes CX neighbouring columns of one
+// dy, dx: images x rows x cols, a row being a pixel, cols its channels counted in V (lib/width4.wgsl
+// where 4 divides them, else width1.wgsl); h, dh: images x cols. A workgroup takes CX neighbouring columns of one
 // image; its thread (cx, sy) walks the rows sy, sy + SY, ... of its span. backward spans the whole
 // image, since dh is a sum over its rows.
 struct Params { rows: u32, cols: u32, span: u32, spans: u32, blocks: u32, groups: u32, scale: f32 }
-@group(0) @binding(0) var<storage, read> x: array<F>;
-@group(0) @binding(1) var<storage, read> h: array<F>;
-@group(0) @binding(2) var<storage, read_write> y: array<F>;
-@group(0) @binding(2) var<storage, read> dy: array<F>;
-@group(0) @binding(3) var<storage, read_write> dx: array<F>;
-@group(0) @binding(4) var<storage, read_write> dh: array<F>;
+@group(0) @binding(0) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> h: array<V>;
+@group(0) @binding(2) var<storage, read_write> y: array<V>;
+@group(0) @binding(2) var<storage, read> dy: array<V>;
+@group(0) @binding(3) var<storage, read_write> dx: array<V>;
+@group(0) @binding(4) var<storage, read_write> dh: array<V>;
 @group(0) @binding(5) var<uniform> p: Params;
 
-alias F = vec4f;
 const SIGMOID: bool = true; // else the gate is h itself
 const CX: u32 = 8u;
 const SY: u32 = 8u;
 const RUN: u32 = 16u * SY; // rows are added in runs of 16 a thread, then the runs
 
-var<workgroup> part: array<F, CX * SY>;
+var<workgroup> sums: array<V, CX * SY>;
 
 // An image, a span of its rows, a column: where this thread works.
 struct Place { image: u32, col: u32, first: u32, last: u32, inside: bool, real: bool }
@@ -32,6 +31,16 @@ fn placeOf(group: u32, lid: u32) -> Place {
   return Place(image, min(col, p.cols - 1u), first, last, col < p.cols, group < p.groups);
 }
 
+// The factor of a channel, and its derivative by h: sigmoids of lib/exp.wgsl's exp, whose error every pixel would share.
+struct Gate { value: V, slope: V }
+fn gateOf(h: V) -> Gate {
+  if (!SIGMOID) { return Gate(h * p.scale, V(p.scale)); }
+  let x = vec4f(h);
+  let e = expNegative(-abs(x));
+  let inv = 1.0 / (1.0 + e);
+  return Gate(narrow(select(e, vec4f(1.0), x >= vec4f()) * inv * p.scale), narrow(e * inv * inv * p.scale));
+}
+
 @compute @workgroup_size(CX * SY)
 fn forward(
   @builtin(workgroup_id) wid: vec3u,
@@ -40,12 +49,7 @@ fn forward(
 ) {
   let at = placeOf(wid.y * nwg.x + wid.x, lid);
   if (!(at.inside && at.real)) { return; }
-  var g = h[at.image * p.cols + at.col];
-  if (SIGMOID) {
-    let e = exp(-abs(g));
-    g = select(e, F(1.0), g >= F()) / (1.0 + e);
-  }
-  g *= p.scale;
+  let g = gateOf(h[at.image * p.cols + at.col]).value;
   let base = at.image * p.rows * p.cols + at.col;
   for (var r = at.first; r < at.last; r += SY) { y[base + r * p.cols] = x[base + r * p.cols] * g; }
 }
@@ -59,32 +63,24 @@ fn backward(
   let group = wid.y * nwg.x + wid.x;
   if (group >= p.groups) { return; }
   let at = placeOf(group, lid);
-  var g = h[at.image * p.cols + at.col];
-  var slope = F(1.0);
-  if (SIGMOID) {
-    let e = exp(-abs(g));
-    let inv = 1.0 / (1.0 + e);
-    g = select(e, F(1.0), g >= F()) * inv;
-    slope = e * inv * inv;
-  }
-  g *= p.scale;
+  let gate = gateOf(h[at.image * p.cols + at.col]);
   let base = at.image * p.rows * p.cols + at.col;
-  var s = F();
+  var s = V();
   for (var a = at.first; a < at.last; a += RUN) {
-    var t = F();
+    var t = V();
     for (var r = a; r < min(a + RUN, at.last); r += SY) {
       let i = base + r * p.cols;
       let d = dy[i];
       t += d * x[i];
-      if (at.inside) { dx[i] = d * g; }
+      if (at.inside) { dx[i] = d * gate.value; }
     }
     s += t;
   }
-  part[lid] = s;
+  sums[lid] = s;
   workgroupBarrier();
   if (lid < CX && at.inside) {
-    s = F();
-    for (var i = lid; i < CX * SY; i += CX) { s += part[i]; }
-    dh[at.image * p.cols + at.col] = p.scale * slope * s;
+    s = V();
+    for (var i = lid; i < CX * SY; i += CX) { s += sums[i]; }
+    dh[at.image * p.cols + at.col] = gate.slope * s;
   }
 }

@@ -54,6 +54,21 @@ const alone = opCase({
   oracle: ({ x, h }) => scaleChannelsF64(x, h, 1, logistic),
   grads: ["h"],
 });
+/** A closed gate is exp(h): relative to a small y, the error of exp shows. */
+const closed = opCase({
+  name: "scaleChannels with gates that are almost closed",
+  inputs: {
+    x: rand([2, 3, 5, 8]),
+    h: values(
+      Array.from({ length: 16 }, () => -40.3),
+      [2, 8],
+    ),
+  },
+  apply: ({ x, h }) => scaleChannels(x, h),
+  oracle: ({ x, h }) => scaleChannelsF64(x, h, 1, logistic),
+  grads: ["x", "h"],
+  tolerance: 2e-7,
+});
 const many = opCase({
   name: "scaleChannels of 66,000 images",
   inputs: { x: rand([66_000, 1, 2]), h: rand([66_000, 2]) },
@@ -83,4 +98,4 @@ const errors: Case = {
   },
 };
 
-export const cases: readonly Case[] = [...gated, ...open, alone, many, nan, errors];
+export const cases: readonly Case[] = [...gated, ...open, alone, closed, many, nan, errors];

@@ -1,5 +1,8 @@
 // Each channel of each image by its own factor: the end of a squeeze-and-excite block. Not the
 // block's linear layers.
+import expLib from "../../shaders/lib/exp.wgsl";
+import width1 from "../../shaders/lib/width1.wgsl";
+import width4 from "../../shaders/lib/width4.wgsl";
 import source from "../../shaders/scaleChannels.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
@@ -10,20 +13,21 @@ import { add, div, exp, mul, neg } from "./elementwise.ts";
 import { reshape } from "./rearrange.ts";
 
 const COLUMNS = 8; // a workgroup's: CX of the kernel
-const variants = (F: string, gate: boolean, slices: number) => {
-  const knobs = { F, SIGMOID: gate, CX: COLUMNS, SY: slices };
+const variants = (width: string, gate: boolean, slices: number) => {
+  const knobs = { SIGMOID: gate, CX: COLUMNS, SY: slices };
+  const uses = [width, expLib];
   return {
-    forward: defineKernel(source, { entry: "forward", knobs: { ...knobs, SY: 8 } }),
-    backward: defineKernel(source, { entry: "backward", knobs }),
+    forward: defineKernel(source, { entry: "forward", knobs: { ...knobs, SY: 8 }, uses }),
+    backward: defineKernel(source, { entry: "backward", knobs, uses }),
   };
 };
-const byGate = (F: string, slices: number) => ({
-  sigmoid: variants(F, true, slices),
-  none: variants(F, false, slices),
+const byGate = (width: string, slices: number) => ({
+  sigmoid: variants(width, true, slices),
+  none: variants(width, false, slices),
 });
 const kernels = /* @__PURE__ */ (() => ({
-  software: { vec4: byGate("vec4f", 8), scalar: byGate("f32", 8) },
-  hardware: { vec4: byGate("vec4f", 32), scalar: byGate("f32", 32) },
+  software: { vec4: byGate(width4, 8), scalar: byGate(width1, 8) },
+  hardware: { vec4: byGate(width4, 32), scalar: byGate(width1, 32) },
 }))();
 
 export interface ScaleChannelsAttrs {
