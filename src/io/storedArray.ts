@@ -102,14 +102,18 @@ async function* values(array: StoredArray, keepIntegers: boolean): AsyncGenerato
   yield transpose(convert(whole), shape, axes);
 }
 
+/** All pieces as one; to the end, which is where checksums are compared. */
 async function collect(stream: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
   let whole: Uint8Array | null = null;
   let at = 0;
   for await (const bytes of stream) {
-    if (bytes.length === size) return bytes; // one piece: no copy
-    whole ??= new Uint8Array(size);
-    whole.set(bytes, at);
     at += bytes.length;
+    if (bytes.length === size)
+      whole = bytes; // one piece: no copy
+    else {
+      whole ??= new Uint8Array(size);
+      whole.set(bytes, at - bytes.length);
+    }
   }
   return whole ?? new Uint8Array(0);
 }
