@@ -255,9 +255,13 @@ def residual_variance(x):
     return jnp.mean(jnp.var(x, (0, 1, 2)))
 
 
-def initial_values(created, seed, names=None):
-    """Initial values as `hk.transform(model).init(PRNGKey(seed))` draws them, in f32; of all names or of some."""
+def initial_values(created, seed, shapes=None):
+    """Initial values as `hk.transform(model).init(PRNGKey(seed))` draws them, in f32.
+
+    shapes: name -> (n,) for the first n values of some, which do not depend on how many follow.
+    """
     last = max((c.key for c in created.values() if c.key is not None), default=-1)
     keys = haiku_keys(jax.random.PRNGKey(seed), last + 1)
-    return {name: np.asarray(c.init.draw(None if c.key is None else keys[c.key], c.shape))
-            for name, c in created.items() if names is None or name in names}
+    return {name: np.asarray(c.init.draw(None if c.key is None else keys[c.key],
+                                         (shapes or {}).get(name, c.shape)))
+            for name, c in created.items()}

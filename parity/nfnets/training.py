@@ -176,8 +176,13 @@ def nfnet_groups(**classifier):
 
 
 # ---- schedules and averages ----
+# Under x64 too, JAX divides int32 by an int in f32: so does a schedule whose step and lengths are whole numbers.
+def _cosine(min_val, max_val, angle):
+    return 0.5 * (max_val - min_val) * (1 + jnp.cos(angle)) + min_val
+
+
 def cosine_decay(min_val, max_val, num_steps):
-    return lambda t: 0.5 * (max_val - min_val) * (1 + jnp.cos(jnp.pi * t / num_steps)) + min_val
+    return lambda t: _cosine(min_val, max_val, jnp.pi * t / num_steps)
 
 
 def _after_warmup(start_val, max_val, warmup_steps, after):
@@ -189,8 +194,9 @@ def _after_warmup(start_val, max_val, warmup_steps, after):
 
 
 def warmup_cosine_decay(start_val, min_val, max_val, num_steps, warmup_steps):
-    decay = cosine_decay(min_val, max_val, num_steps - warmup_steps)
-    return _after_warmup(start_val, max_val, warmup_steps, lambda t: decay(t - warmup_steps))
+    def decayed(t):
+        return _cosine(min_val, max_val, jnp.pi * ((t - warmup_steps) / (num_steps - warmup_steps)))
+    return _after_warmup(start_val, max_val, warmup_steps, decayed)
 
 
 def warmup_exp_decay(start_val, max_val, warmup_steps, decay_factor, decay_interval):
