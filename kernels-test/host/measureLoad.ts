@@ -1,13 +1,17 @@
-// The process that tools/measure-load.mjs starts: `write VARIANT FILE` makes a pickle of a published size, and
-// `load VARIANT FILE [COPY]` loads a file into a model's parameters, tells the peak memory of the process, and writes
-// the parameters again as COPY. Not a test.
-
+// Measures how much memory loading a checkpoint takes: makes one of a published NFNet's size (default F6, 1.75 GB),
+// loads it in a process of its own, then the same as .npz and as safetensors. The peak includes the parameters, which
+// lie in the process on a software adapter. A program, not a test:
+//
+//   node tools/run.mjs kernels-test/host/measureLoad.ts [F0 ... F7+]
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, statSync } from "node:fs";
+import { createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { io, nn, openGpu, tree } from "../../src/index.ts";
 import { pickleOf, rampAt, treeOf } from "./pickleWriter.ts";
 
-const [task, variant, path, copy] = process.argv.slice(2) as [string, string, string, string?];
+const [variant = "F6", task, path = "", copy] = process.argv.slice(2);
 const model = nn.nfnet({ variant, numClasses: 1000 });
 const shapes = Object.fromEntries(shapesOf(model.spec, ""));
 
@@ -52,4 +56,26 @@ async function load(): Promise<void> {
   await gpu.close();
 }
 
-await (task === "write" ? write() : load());
+function all(): void {
+  const folder = mkdtempSync(join(tmpdir(), "nfgrad-load-"));
+  const run = (task: string, ...files: string[]) => {
+    const paths = files.map((file) => join(folder, file));
+    const args = [process.argv[1]!, variant, task, ...paths];
+    const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
+    if (status !== 0) throw new Error(`${task} ${files} failed`);
+  };
+  try {
+    run("write", "a.pickle");
+    run("load", "a.pickle", "b.npz");
+    rmSync(join(folder, "a.pickle"));
+    run("load", "b.npz", "c.safetensors");
+    rmSync(join(folder, "b.npz"));
+    run("load", "c.safetensors");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+if (task === "write") await write();
+else if (task === "load") await load();
+else all();

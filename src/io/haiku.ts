@@ -18,8 +18,9 @@ import {
   place,
 } from "./named.ts";
 import { openNpz } from "./npz.ts";
-import { describe, readPickle } from "./pickle.ts";
+import { readPickle } from "./pickle.ts";
 import { arrayNames, arrayOf } from "./pickleNames.ts";
+import { describe } from "./pickleValues.ts";
 import { type ByteSource, exactly, named, type RandomAccess, randomAccess } from "./source.ts";
 import { lazy, type StoredArray, verify } from "./storedArray.ts";
 

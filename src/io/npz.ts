@@ -13,7 +13,8 @@ import {
 } from "./npy.ts";
 import { type ByteSource, named, type RandomAccess, randomAccess } from "./source.ts";
 import { fortranAxes, read, type StoredArray } from "./storedArray.ts";
-import { readZip, unzip, type ZipEntry, type ZipPart, zipChunks } from "./zip.ts";
+import { readZip, unzip, type ZipEntry } from "./zip.ts";
+import { type ZipPart, zipChunks } from "./zipWriter.ts";
 
 /** One array of an opened file; nothing of its data is in memory until `read`. */
 export interface NpzEntry {

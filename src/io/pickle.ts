@@ -2,45 +2,8 @@
 // its calls go to a table of exact names whose entries make plain values. Any other name is refused. The bytes of
 // arrays are passed over: a value says where in the file they are. What the names mean is in pickleNames.ts.
 import { FormatError } from "../errors.ts";
+import { type Dict, describe, type Names, quote, type Value } from "./pickleValues.ts";
 import { type Cursor, cursor, type RandomAccess } from "./source.ts";
-
-/** A run of bytes in the file; `latin1`: stored as UTF-8 text with a character a byte, as protocol 2 has to. */
-export interface Bytes {
-  readonly kind: "bytes";
-  readonly at: number;
-  readonly length: number;
-  readonly latin1: boolean;
-}
-/** Text in the file; `value` only where it is short enough to be a name. */
-export interface Text {
-  readonly kind: "text";
-  readonly at: number;
-  readonly length: number;
-  readonly value: string | null;
-}
-export interface List {
-  readonly kind: "list" | "tuple";
-  readonly items: Value[];
-}
-export interface Dict {
-  readonly kind: "dict";
-  readonly entries: Map<string, Value>;
-}
-/** What the table has under a name: something that can be called, or only be given to a call. */
-export interface Global {
-  readonly kind: "global";
-  readonly name: string;
-  readonly call?: (args: readonly Value[], file: RandomAccess) => Value;
-}
-/** A value that a table's call made. `build` is what pickle's BUILD does to it. */
-export interface Made {
-  readonly kind: "made";
-  readonly what: string;
-  readonly build?: (state: Value) => void;
-}
-export type Value = null | boolean | number | Bytes | Text | List | Dict | Global | Made;
-
-export type Names = ReadonlyMap<string, Pick<Global, "call">>;
 
 /** Longer texts are not names, but arrays. */
 const MAX_NAME = 4096;
@@ -56,19 +19,6 @@ const LONGEST = 9;
 function bad(message: string): never {
   throw new FormatError(`pickle: ${message}`);
 }
-
-/** What a value is, for messages. */
-export function describe(value: Value | undefined): string {
-  if (value === undefined) return "nothing";
-  if (value === null) return "None";
-  if (typeof value !== "object") return String(value);
-  if (value.kind === "text") return value.value === null ? "a long text" : quote(value.value);
-  if (value.kind === "global") return value.name;
-  if (value.kind === "made") return value.what;
-  return value.kind === "bytes" ? `${value.length} bytes` : `a ${value.kind}`;
-}
-
-const quote = (text: string) => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 
 interface Machine {
   readonly file: RandomAccess;
@@ -328,27 +278,10 @@ const operations: readonly (Operation | undefined)[] = /* @__PURE__ */ table({
 
 /** Operations that no pickle of arrays has, for messages. */
 const REFUSED: Readonly<Record<number, string>> = {
-  73: "INT",
-  76: "LONG",
-  70: "FLOAT",
-  83: "STRING",
-  84: "BINSTRING",
-  85: "SHORT_BINSTRING",
-  86: "UNICODE",
-  80: "PERSID",
-  81: "BINPERSID",
-  105: "INST",
-  111: "OBJ",
-  103: "GET",
-  112: "PUT",
-  129: "NEWOBJ",
-  130: "EXT1",
-  131: "EXT2",
-  132: "EXT4",
-  143: "EMPTY_SET",
-  144: "ADDITEMS",
-  145: "FROZENSET",
-  146: "NEWOBJ_EX",
+  ...{ 73: "INT", 76: "LONG", 70: "FLOAT", 83: "STRING", 84: "BINSTRING" },
+  ...{ 85: "SHORT_BINSTRING", 86: "UNICODE", 80: "PERSID", 81: "BINPERSID", 105: "INST" },
+  ...{ 111: "OBJ", 103: "GET", 112: "PUT", 129: "NEWOBJ", 130: "EXT1", 131: "EXT2" },
+  ...{ 132: "EXT4", 143: "EMPTY_SET", 144: "ADDITEMS", 145: "FROZENSET", 146: "NEWOBJ_EX" },
   151: "NEXT_BUFFER (a buffer outside the file)",
   152: "READONLY_BUFFER (a buffer outside the file)",
 };

@@ -4,8 +4,16 @@
 import { FormatError } from "../errors.ts";
 import { type Dtype, ITEM_BYTES, itemCount } from "./hostData.ts";
 import { checkSizes, parseNumpyType } from "./npy.ts";
-import type { Bytes, Dict, Global, List, Made, Names, Value } from "./pickle.ts";
-import { describe } from "./pickle.ts";
+import {
+  type Bytes,
+  type Dict,
+  describe,
+  type Global,
+  type List,
+  type Made,
+  type Names,
+  type Value,
+} from "./pickleValues.ts";
 import { pieces, type RandomAccess, randomAccess } from "./source.ts";
 import { fortranAxes, plainBytes, type StoredArray } from "./storedArray.ts";
 
