@@ -7,11 +7,16 @@ afterAll(closeGpu);
 
 const LONG = 300_000;
 
-test.each(["fill", "activations", "wsconv", "modules", "nfblock", "nfnet", "groups"])(
-  "%s",
-  (category) => expectAllPass(new RegExp(`^${category}$`)),
-  LONG,
-);
+test.each([
+  "fill",
+  "activations",
+  "wsconv",
+  "modules",
+  "nfblock",
+  "nfnet",
+  "groups",
+  "checkpoints",
+])("%s", (category) => expectAllPass(new RegExp(`^${category}$`)), LONG);
 
 test(
   "optim: SGD, SGD_AGC, schedules, averages, losses, top-k",
