@@ -36,7 +36,7 @@ function filesOf({ config }: Pick<ManifestCase, "config">): Record<string, reado
 }
 
 async function modelCase(gpu: Gpu, given: Case, goldens: Goldens): Promise<Outcome> {
-  const config = settings(given.config, ["files", "dill", "note"]);
+  const config = settings(given.config, ["files", "dill", "note", "batch", "imsize"]);
   const model = nn.nfnet(nfnetOptions(config));
   config.end();
   onlyInputs(given, ["x", "p/"]);
