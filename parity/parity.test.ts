@@ -16,6 +16,7 @@ test.each([
   "nfnet",
   "groups",
   "checkpoints",
+  "preprocess",
 ])("%s", (category) => expectAllPass(new RegExp(`^${category}$`)), LONG);
 
 test(

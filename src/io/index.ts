@@ -10,8 +10,24 @@ export {
   saveHaiku,
   writeHaiku,
 } from "./haiku.ts";
+export {
+  cropImage,
+  demoImage,
+  demoSteps,
+  type EvalPreproc,
+  evalImage,
+  MEAN_RGB,
+  normalizeImage,
+  STDDEV_RGB,
+} from "./images.ts";
 export type { FileFormat } from "./named.ts";
 export { type NpzEntry, readNpz } from "./npz.ts";
+export {
+  type ImageInput,
+  type RgbImage,
+  resizeLikePillow,
+  resizeLikeTensorflow,
+} from "./resize.ts";
 export {
   type ByteSource,
   type Dtype,
