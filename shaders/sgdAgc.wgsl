@@ -1,9 +1,7 @@
 // shaders/sgdAgc.wgsl: clipping, weight decay, momentum and EMA over one flat arena, every parameter in one dispatch.
-// A workgroup takes one Block: some rows of at most 8 vec4 (or 32 scalar) columns of a matrix whose columns are
-// units, or a run of elements that all belong to one unit. Lane l owns column l % lanes and every (WG / lanes)-th
-// row from l / lanes on. A block that holds its units whole clips and updates at once; one that holds a part of
-// them leaves partial sums in `first`, and `rest` adds these in order and updates. No element outside a block is
-// read for its value or written: padding of an arena may hold anything.
+// A workgroup takes one Block (lib/units.wgsl). One that holds its units whole clips and updates at once; one that
+// holds a part of them leaves partial sums in `first`, and `rest` adds these in order and updates. No element outside
+// a block is written: padding of an arena may hold anything.
 const WG: u32 = 64u;
 const MOMENTUM: bool = true;
 const EMA: bool = true;
@@ -17,23 +15,6 @@ struct Params {
   take: f32, // 1 - EMA decay
   warmup: u32,
 }
-struct Block {
-  start: u32, // first item; an item is a vec4, or an element where `scalar` is 1
-  end: u32, // items end here
-  row: u32, // items from one row to the next
-  lanes: u32, // columns side by side: a divisor of WG
-  width: u32, // of which so many exist
-  join: u32, // lanes whose sums stay apart: `lanes`, or 1 for a run
-  scalar: u32,
-  tail: u32, // elements behind a run's last vec4
-  parts: u32, // blocks that share these units
-  partial: u32, // this block's sums, in vec4
-  partials: u32, // the sums of all blocks of these units
-  decay: f32, // 0: none
-  clipping: f32, // negative: none
-  eps: f32,
-  rate: f32, // multiplies lr
-}
 @group(0) @binding(0) var<storage, read> blocks: array<Block>;
 @group(0) @binding(1) var<storage, read> g: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> w: array<vec4f>;
@@ -43,76 +24,6 @@ struct Block {
 @group(0) @binding(6) var<storage, read> lr: array<f32>;
 @group(0) @binding(7) var<storage, read> itr: array<f32>;
 @group(0) @binding(8) var<uniform> p: Params;
-
-struct Sums {
-  w: vec4f,
-  g: vec4f,
-}
-var<workgroup> shared_w: array<vec4f, WG>;
-var<workgroup> shared_g: array<vec4f, WG>;
-
-fn begin(b: Block, lid: u32) -> u32 {
-  let lane = lid % b.lanes;
-  return select(b.end, b.start + lid / b.lanes * b.row + lane, lane < b.width);
-}
-
-/** Squares of this thread's elements; of a run, or of scalars, in .x. */
-fn squares(b: Block, lid: u32) -> Sums {
-  var s = Sums();
-  let stride = WG / b.lanes * b.row;
-  if (b.scalar == 1u) {
-    for (var e = begin(b, lid); e < b.end; e += stride) {
-      let x = w[e / 4u][e % 4u];
-      let d = g[e / 4u][e % 4u];
-      s.w.x += x * x;
-      s.g.x += d * d;
-    }
-    return s;
-  }
-  for (var i = begin(b, lid); i < b.end; i += stride) {
-    let x = w[i];
-    let d = g[i];
-    s.w += x * x;
-    s.g += d * d;
-  }
-  if (b.join == 1u) {
-    if (lid < b.tail) {
-      let x = w[b.end][lid];
-      let d = g[b.end][lid];
-      s.w.x += x * x;
-      s.g.x += d * d;
-    }
-    s.w = vec4f(s.w.x + s.w.y + s.w.z + s.w.w);
-    s.g = vec4f(s.g.x + s.g.y + s.g.z + s.g.w);
-  }
-  return s;
-}
-
-/** Adds the sums of all threads that share a unit, in the order of the threads. */
-fn total(own: Sums, join: u32, lid: u32) -> Sums {
-  shared_w[lid] = own.w;
-  shared_g[lid] = own.g;
-  workgroupBarrier();
-  var s = Sums();
-  for (var i = lid % join; i < WG; i += join) {
-    s.w += shared_w[i];
-    s.g += shared_g[i];
-  }
-  return s;
-}
-
-fn is_nan(x: vec4f) -> vec4<bool> {
-  return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
-}
-
-/** What a unit's gradient is multiplied by. A NaN norm clips nothing, an infinite one of the gradient gives 0. */
-fn factor(b: Block, s: Sums) -> vec4f {
-  let w_norm = sqrt(s.w);
-  let g_norm = sqrt(s.g);
-  let most = max(w_norm, vec4f(b.eps)) * b.clipping;
-  let clip = (g_norm > most) & !is_nan(w_norm) & !is_nan(g_norm);
-  return select(vec4f(1.0), most / max(g_norm, vec4f(1e-6)), clip);
-}
 
 struct Rates {
   lr: f32,
@@ -190,13 +101,10 @@ fn first(
   if (b.clipping >= 0.0) {
     let s = total(squares(b, lid), b.join, lid);
     if (b.parts > 1u) {
-      if (lid < b.join) {
-        partial[b.partial + 2u * lid] = s.w;
-        partial[b.partial + 2u * lid + 1u] = s.g;
-      }
+      keep(b, s, lid);
       return;
     }
-    f = factor(b, s);
+    f = factor(b, s, false);
   }
   update(b, lid, f);
 }
@@ -211,11 +119,5 @@ fn rest(
   let at = wid.y * nwg.x + wid.x;
   if (at >= p.blocks) { return; }
   let b = blocks[at];
-  var s = Sums();
-  for (var k = lid / b.join; k < b.parts; k += WG / b.join) {
-    let i = b.partials + 2u * (k * b.join + lid % b.join);
-    s.w += partial[i];
-    s.g += partial[i + 1u];
-  }
-  update(b, lid, factor(b, total(s, b.join, lid)));
+  update(b, lid, factor(b, parts_of(b, lid), false));
 }

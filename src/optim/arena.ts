@@ -12,6 +12,8 @@ export type Scalar = number | Tensor;
 
 /** Updates parameters in place. */
 export interface Optimizer<P, S = unknown> {
+  /** What it updates. */
+  readonly params: P;
   /**
    * One step. `grads` has a tensor at each parameter's path; others are not looked at. Gradients that lie like the
    * parameters, as those of `grad` do, are used where they are, others are copied together first.

@@ -146,16 +146,46 @@ export function clippingBlocks(
   return { words, count: all.length, shared: shared.length, partials };
 }
 
-/** Runs of at most 4096 elements, for kernels without norms: first vec4, end in vec4, elements behind it. */
-export function plainBlocks(spans: readonly Span[]): {
-  words: Uint32Array<ArrayBuffer>;
-  count: number;
-} {
-  const rows = spans.flatMap(({ shape, offset }) =>
-    pieces(product(shape), CHUNK).map(([from, n]) => {
-      const { start, end, tail } = run(offset + from, n);
-      return [start, end, tail];
-    }),
-  );
-  return { words: Uint32Array.from(rows.flat()), count: rows.length };
+/** Runs of at most 4096 elements of one parameter each. */
+const runsOf = ({ shape, offset }: Span): (readonly [start: number, end: number, tail: number])[] =>
+  pieces(product(shape), CHUNK).map(([from, n]) => {
+    const { start, end, tail } = run(offset + from, n);
+    return [start, end, tail];
+  });
+
+interface Table {
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly count: number;
 }
+const tableOf = (rows: readonly (readonly number[])[]): Table => ({
+  words: Uint32Array.from(rows.flat()),
+  count: rows.length,
+});
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
+function bits(value: number): number {
+  float[0] = value;
+  return floatBits[0]!;
+}
+
+/** For kernels that know no rules: first vec4, end in vec4, elements behind it. */
+export const plainRuns = (spans: readonly Span[]): Table => tableOf(spans.flatMap(runsOf));
+
+/** The same with the parameter's weight decay, eps and rate: `Run` of lib/runs.wgsl. */
+export const ruledRuns = (spans: readonly Span[], rules: readonly Rules[]): Table =>
+  tableOf(spans.flatMap((span, i) => runsOf(span).map((row) => [...row, ...numbers(rules[i]!)])));
+
+/** And with where the parameter's runs begin, and how many they are: `Part` of fromage.wgsl. */
+export function partedRuns(spans: readonly Span[], rules: readonly Rules[]): Table {
+  let first = 0;
+  const rows = spans.flatMap((span, i) => {
+    const runs = runsOf(span);
+    const at = first;
+    first += runs.length;
+    return runs.map((row) => [...row, ...numbers(rules[i]!), at, runs.length]);
+  });
+  return tableOf(rows);
+}
+
+const numbers = ({ weightDecay, eps, lrScale }: Rules): number[] =>
+  [weightDecay ?? 0, eps, lrScale].map(bits);

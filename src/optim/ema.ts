@@ -8,7 +8,7 @@ import { dispose, type Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import { arenasLike, checkScalar, planOf, type Scalar, scalarTensor } from "./arena.ts";
-import { plainBlocks, THREADS } from "./blocks.ts";
+import { plainRuns, THREADS } from "./blocks.ts";
 
 export interface EmaOptions {
   /** From 0 to 1: what is left of the average at each step. The NFNet experiments use 0.99999. */
@@ -73,7 +73,7 @@ export function ema<P>(params: P & Tree<P>, options: EmaOptions): Ema<P> {
   const averages = copyLike<P>(gpu, params);
   const targets = arenasLike(plan, averages);
   const tables = plan.arenas.map(({ spans }) => {
-    const { words, count } = plainBlocks(spans);
+    const { words, count } = plainRuns(spans);
     return { runs: gpu.keep(gpu.tensor(words)), count };
   });
   return {

@@ -35,10 +35,40 @@ export function checkRule(op: string, name: string, value: unknown, orNull: bool
   );
 }
 
-function checkRules(op: string, where: string, rules: Partial<Rules>): void {
+/** @throws OptionError for a rule out of range. */
+export function checkRules(op: string, where: string, rules: Partial<Rules>): void {
   for (const name of ["weightDecay", "clipping", "eps", "lrScale"] as const)
     if (rules[name] !== undefined)
       checkRule(op, where + name, rules[name], name === "weightDecay" || name === "clipping");
+}
+
+/** Whether a path matches. @throws OptionError for a listed path that is no parameter. */
+export function matcher(
+  op: string,
+  where: string,
+  match: Group["match"],
+  known: ReadonlySet<string>,
+): (path: string) => boolean {
+  if (match instanceof RegExp) return (path) => path.search(match) >= 0; // no lastIndex
+  if (typeof match === "function") return match;
+  for (const path of match)
+    if (!known.has(path)) throw new OptionError(`${op}: ${where}: no parameter '${path}'`);
+  const listed = new Set(match);
+  return (path) => listed.has(path);
+}
+
+/** @throws OptionError always: what a group selects in vain. */
+export function idleGroup(
+  op: string,
+  where: string,
+  match: Group["match"],
+  paths: readonly string[],
+): never {
+  const some = `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ", ..." : ""}`;
+  throw new OptionError(
+    `${op}: ${where} (${show(match)}) selects no parameter that an earlier group left; ` +
+      `there are ${paths.length}: ${some}`,
+  );
 }
 
 /**
@@ -57,12 +87,7 @@ export function rulesFor(
   const known = new Set(paths);
   const tests = groups.map(({ match, ...rules }, i) => {
     checkRules(op, `groups[${i}].`, rules);
-    if (match instanceof RegExp) return (path: string) => path.search(match) >= 0; // no lastIndex
-    if (typeof match === "function") return match;
-    for (const path of match)
-      if (!known.has(path)) throw new OptionError(`${op}: groups[${i}]: no parameter '${path}'`);
-    const listed = new Set(match);
-    return (path: string) => listed.has(path);
+    return matcher(op, `groups[${i}]`, match, known);
   });
   const taken = groups.map(() => 0);
   const rules = paths.map((path) => {
@@ -73,13 +98,7 @@ export function rulesFor(
     return { ...base, ...own };
   });
   const idle = taken.indexOf(0);
-  if (idle >= 0) {
-    const { match } = groups[idle]!;
-    throw new OptionError(
-      `${op}: groups[${idle}] (${show(match)}) selects no parameter that an earlier group left; ` +
-        `there are ${paths.length}: ${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ", ..." : ""}`,
-    );
-  }
+  if (idle >= 0) idleGroup(op, `groups[${idle}]`, groups[idle]!.match, paths);
   return rules;
 }
 
