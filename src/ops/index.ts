@@ -1,5 +1,6 @@
 // What `ops` exports: one function an op, in files of their families.
 export { argmax } from "./argmax.ts";
+export { type BatchNormAttrs, batchNorm, batchNormEval } from "./batchNorm.ts";
 export { cast, equal, greater, less, where } from "./compare.ts";
 export { type Conv2dAttrs, conv2d, type Padding } from "./conv2d.ts";
 export { convTranspose2d } from "./convTranspose2d.ts";
@@ -31,6 +32,7 @@ export {
   sub,
 } from "./elementwise.ts";
 export { linear, type MatmulAttrs, matmul } from "./matmul.ts";
+export { movingAverage } from "./movingAverage.ts";
 export { oneHot } from "./oneHot.ts";
 export { avgPool, maxPool, type PoolAttrs } from "./pool.ts";
 export { broadcastTo, concat, flip, pad, reshape, slice, transpose } from "./rearrange.ts";
@@ -59,3 +61,4 @@ export { logSoftmax, type SoftmaxAttrs, softmax } from "./softmax.ts";
 export { standardize } from "./standardize.ts";
 export { type StochDepthAttrs, stochDepth } from "./stochDepth.ts";
 export { topK } from "./topK.ts";
+export { topKAccuracy } from "./topKAccuracy.ts";
