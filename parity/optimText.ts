@@ -64,12 +64,68 @@ export function parseGroups(texts: unknown, lr: number | null): optim.Group[] {
     if (text === "rest") return [];
     const [names, rules] = String(text).split(": ");
     if (names === undefined || rules === undefined) throw new FormatError(`unknown group ${text}`);
-    const patterns = names.split(",").map((name) => glob(name.trim()));
-    const match = (path: string) =>
-      patterns.some(({ whole, regex }) => regex.test(whole ? path : path.replace(/^.*\//, "")));
-    return [{ match, ...parseRules(rules, lr) }];
+    return [{ match: matchOf(names), ...parseRules(rules, lr) }];
   });
 }
+
+/** The reference's defaults by optimizer, in its own names. */
+const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  SGD: { weight_decay: null, momentum: null, dampening: 0, nesterov: null },
+  SGD_AGC: {
+    ...{ weight_decay: null, momentum: null, dampening: 0, nesterov: null },
+    ...{ clipping: 0.01, eps: 1e-3 },
+  },
+  Adam: { beta1: 0.9, beta2: 0.999, weight_decay: null, eps: 1e-8, use_adamw: null },
+  RMSProp: { weight_decay: null, eps: 1e-8 },
+  Fromage: { weight_decay: null, eps: 1e-5 },
+};
+const WORDS: Readonly<Record<string, unknown>> = { None: null, True: true, False: false };
+
+/**
+ * Groups of a hybrid, each `names: Optimizer lr 0.1 key value ...`, the names as in `parseGroups`. What a group leaves
+ * out has the default of the first group whose optimizer has one, whatever its own says (`optim.py: Hybrid`).
+ */
+export function parseHybrid(
+  texts: unknown,
+  optionsOf: (config: Settings) => { readonly kind: string; readonly options: object },
+): optim.HybridGroup[] {
+  if (!Array.isArray(texts)) throw new FormatError(`groups are ${JSON.stringify(texts)}`);
+  const groups = texts.map((text) => {
+    const [, names = "", optimizer = "", rest = ""] =
+      /^([^:]+): (\w+)((?:\s+\S+\s+\S+)*)$/.exec(String(text)) ?? [];
+    if (!Object.hasOwn(DEFAULTS, optimizer)) throw new FormatError(`unknown group ${text}`);
+    const words = rest.trim().split(/\s+/).filter(Boolean);
+    const own: Record<string, unknown> = {};
+    for (let i = 0; i < words.length; i += 2) {
+      const [key, word] = [words[i]!, words[i + 1]!];
+      const value = Object.hasOwn(WORDS, word) ? WORDS[word] : Number(word);
+      if (Number.isNaN(value)) throw new FormatError(`unknown rule ${text}`);
+      own[key === "wd" ? "weight_decay" : key] = value;
+    }
+    return { names, optimizer, own };
+  });
+  const common = Object.assign({}, ...groups.map((g) => DEFAULTS[g.optimizer]).reverse());
+  return groups.map(({ names, optimizer, own }) => {
+    const extra = optimizer === "RMSProp" ? EXTRA : [];
+    const wanted = [...Object.keys(DEFAULTS[optimizer]!), ...extra];
+    const all = { ...common, ...own };
+    const used = Object.entries(all).filter(([key]) => wanted.includes(key) || key in own);
+    const config = settings({ optimizer, ...Object.fromEntries(used) }, ["lr"]);
+    const { kind, options } = optionsOf(config);
+    const lrScale = config.number("lr");
+    config.end();
+    const match = names === "rest" ? {} : { match: matchOf(names) };
+    return { optimizer: kind, ...match, ...options, lrScale } as optim.HybridGroup;
+  });
+}
+/** What RMSProp has no defaults for, but takes from another group's. */
+const EXTRA = ["momentum", "decay"];
+
+const matchOf = (names: string) => {
+  const patterns = names.split(",").map((name) => glob(name.trim()));
+  return (path: string) =>
+    patterns.some(({ whole, regex }) => regex.test(whole ? path : path.replace(/^.*\//, "")));
+};
 
 function glob(name: string) {
   const escaped = name.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*");

@@ -40,6 +40,7 @@ fn stepped(r: Rates, w: vec4f, g: vec4f, m: vec4f, v: vec4f) -> Stepped {
   var most = abs(d);
   if (SECOND) {
     s.v = v * p.beta2 + p.take2 * d * d;
+    s.v = select(s.v, vec4f(), s.v < vec4f(1.17549435e-38)); // subnormal: 0 on every adapter, as in JAX
     most = sqrt(s.v) / sqrt(r.bias.y);
   }
   s.w -= step / (most + r.eps);

@@ -83,18 +83,22 @@ fn update(
   let norms = sqrt(total(s, lid));
   let rate = lr[0] * run.rate;
   let ratio = at_least(norms.x, run.eps) / at_least(norms.y, run.eps);
-  let back = 1.0 / sqrt(1.0 + rate * rate);
+  // Times 1 / sqrt(1 + rate^2), as what it takes away: of a factor near 1 the rounding would add up from step to step.
+  let root = sqrt(1.0 + rate * rate);
+  let back = rate * rate / (root * (1.0 + root));
   var average = vec2f(p.keep, p.take);
   if (p.warmup == 1u) { average = warm(average, itr[0]); }
   for (var i = run.start + lid; i < run.end; i += WG) {
     let x = w[i];
-    let y = (x - rate * decayed(x, g[i], run.decay) * ratio) * back;
+    let t = x - rate * decayed(x, g[i], run.decay) * ratio;
+    let y = t - t * back;
     w[i] = y;
     if (EMA) { ema[i] = ema[i] * average.x + y * average.y; }
   }
   if (lid >= run.tail) { return; }
   let x = w[run.end][lid];
-  let y = (x - rate * decayed(vec4f(x), vec4f(g[run.end][lid]), run.decay).x * ratio) * back;
+  let t = x - rate * decayed(vec4f(x), vec4f(g[run.end][lid]), run.decay).x * ratio;
+  let y = t - t * back;
   w[run.end][lid] = y;
   if (EMA) { ema[run.end][lid] = ema[run.end][lid] * average.x + y * average.y; }
 }

@@ -25,7 +25,7 @@ import {
   type Series,
 } from "../judgeCurve.ts";
 import { nfnetOptions } from "../nfnetOptions.ts";
-import { optimizerOptions } from "./optim.ts";
+import { optimizerOptions } from "../optimizerSteps.ts";
 
 export const curve: Category = {
   extra: ["first_nan_step"],

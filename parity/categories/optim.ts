@@ -1,20 +1,12 @@
-// optim.py and utils.py: optimizer steps, schedules, averages, cross-entropy, top-k.
-import {
-  FormatError,
-  type Gpu,
-  ops,
-  optim,
-  type ParamSpec,
-  type Tensor,
-  tree,
-  vjp,
-} from "../../src/index.ts";
+// optim.py and utils.py: optimizers (their steps are optimizerSteps.ts), schedules, averages, cross-entropy, top-k.
+import { FormatError, type Gpu, ops, optim, type Tensor, tree, vjp } from "../../src/index.ts";
 import type { Category, Outcome } from "../category.ts";
-import { compute, input, onlyInputs, tensor, withCaseValues } from "../compute.ts";
-import { type Settings, settings } from "../config.ts";
+import { compute, input, onlyInputs, tensor } from "../compute.ts";
+import { settings } from "../config.ts";
 import type { Case, Goldens } from "../goldens.ts";
 import type { Actual } from "../judge.ts";
-import { parseGroups, parseSchedule, schedules } from "../optimText.ts";
+import { gradientsOf, optimizerSteps, problemOf, startOf } from "../optimizerSteps.ts";
+import { schedules } from "../optimText.ts";
 
 export const optimCategory: Category = {
   async run(gpu, given, goldens) {
@@ -30,84 +22,6 @@ export const optimCategory: Category = {
 };
 
 type Run = (gpu: Gpu, given: Case, goldens: Goldens) => Promise<Outcome>;
-
-/**
- * The options of SGD and SGD_AGC. The reference applies Nesterov's momentum whenever `nesterov` is not None, so
- * `False` is Nesterov too.
- */
-export function optimizerOptions(config: Settings, weightDecay: number | null = null) {
-  const name = config.string("optimizer");
-  if (name !== "SGD" && name !== "SGD_AGC") throw new FormatError("not supported yet");
-  const momentum = config.numberOrNull("momentum", null);
-  const nesterov = (config.any("nesterov") ?? null) !== null && momentum !== null;
-  const base = {
-    momentum,
-    nesterov,
-    dampening: config.number("dampening", 0),
-    weightDecay: config.numberOrNull("weight_decay", weightDecay),
-  };
-  const clipping = config.numberOrNull("clipping", name === "SGD" ? null : 0.01);
-  const eps = config.numberOrNull("eps", null) ?? 1e-3;
-  if (name === "SGD") {
-    if (clipping !== null) throw new FormatError("SGD takes no clipping");
-    return { kind: "sgd", options: base } as const;
-  }
-  return { kind: "sgdAgc", options: { ...base, clipping, eps } } as const;
-}
-
-/** Steps on the parameters `p/` and gradients `g0/`, `g1/`, ... of another case. */
-const optimizer: Run = async (gpu, given, goldens) => {
-  const config = settings(given.config, ["note"]);
-  const problem = await goldens.readCase(config.string("inputs_of"));
-  if (problem.problems.length) throw new FormatError(problem.problems.join("; "));
-  const first = config.number("itr0", 0);
-  const rate = config.any("lr");
-  // Cases with a schedule were made with the experiment's weight decay, though their config does not say so: a
-  // parameter without a gradient moves by just that.
-  const { kind, options } = optimizerOptions(config, typeof rate === "string" ? 2e-5 : null);
-  const schedule = typeof rate === "string" ? parseSchedule(rate) : null;
-  const lr = schedule ?? (() => config.number("lr"));
-  const base = lr(first);
-  const texts = config.any("groups");
-  const groups = texts === undefined ? [] : parseGroups(texts, schedule ? null : base);
-  config.end();
-  onlyInputs(given, []);
-
-  const names = Object.keys(problem.in).filter((key) => key.startsWith("p/"));
-  const entries = names.map((key): [string, ParamSpec] => [
-    key.slice(2),
-    { shape: input(problem, key).shape, init: NO_VALUES },
-  ]);
-  const spec: Record<string, ParamSpec> = Object.fromEntries(entries);
-  const identity = Object.fromEntries(entries.map(([name]) => [name, name]));
-  const values = {
-    ...problem,
-    in: Object.fromEntries(names.map((key) => [key, problem.in[key]!])),
-  };
-  const params = gpu.init(withCaseValues(spec, identity, values));
-  const made = optim[kind](params, { ...options, groups });
-  const outputs: Record<string, Actual> = {};
-  try {
-    for (let t = 0; Object.keys(problem.in).some((key) => key.startsWith(`g${t}/`)); t++) {
-      gpu.scope<void>(() => {
-        const grads = entries.map(([name]) => [name, tensor(gpu, problem, `g${t}/${name}`)]);
-        made.update(Object.fromEntries(grads), { lr: lr(first + t) });
-      });
-      const { momentum = {} } = made.state;
-      const read = await gpu.read({ params, momentum });
-      for (const [name, value] of Object.entries(read.params)) outputs[`p${t}/${name}`] = value;
-      for (const [name, value] of Object.entries<Actual>(read.momentum)) {
-        outputs[`momentum${t}/${name}`] = value;
-      }
-    }
-  } finally {
-    made.dispose();
-    tree.dispose(params);
-  }
-  return { outputs };
-};
-
-const NO_VALUES = Object.assign(() => new Float32Array(0), { random: false });
 
 const schedule =
   (name: keyof typeof schedules): Run =>
@@ -189,6 +103,29 @@ const crossEntropy: Run = async (gpu, given) => {
 };
 type Reduction = "mean" | "sum" | "none";
 
+/** Clipped gradients `u/` of another case's `g0/` by optax's rule, and the norms `norm/` of their units. */
+const clipped: Run = async (gpu, given, goldens) => {
+  const config = settings(given.config, ["note"]);
+  const problem = await problemOf(config, goldens);
+  const options = { clipping: config.number("clip"), eps: config.number("eps", 1e-3) };
+  config.end();
+  onlyInputs(given, []);
+  const { names, params } = startOf(gpu, problem);
+  const clip = optim.adaptiveGradClip(params, { ...options, rule: "optax" });
+  try {
+    const outputs = await compute(gpu, () => {
+      const grads = gradientsOf(gpu, problem, names, 0);
+      const found = Object.entries(clip(grads)).map(([name, g]) => [`u/${name}`, ops.add(g, 0)]);
+      const norms = names.map((name) => [`norm/${name}`, optim.unitwiseNorm(grads[name]!)]);
+      return Object.fromEntries([...found, ...norms]);
+    });
+    return { outputs };
+  } finally {
+    clip.dispose();
+    tree.dispose(params);
+  }
+};
+
 /** Whether the label is among the k largest logits, and the same times a mask. */
 const topK: Run = async (gpu, given) => {
   const config = settings(given.config);
@@ -196,29 +133,27 @@ const topK: Run = async (gpu, given) => {
   const masked = (config.any("masked") ?? []) as number[];
   config.end();
   onlyInputs(given, ["x", "labels", "mask"]);
-  const labels = input(given, "labels");
-  const mask = input(given, "mask").data;
-  const outputs: Record<string, Actual> = {};
-  const classes = input(given, "x").shape.at(-1)!;
-  for (const k of new Set([...ks, ...masked])) {
-    // Of equal logits the reference takes the later one, `topK` the first: so the row is turned round.
-    const { indices } = await compute(gpu, () =>
-      ops.topK(ops.flip(tensor(gpu, given, "x"), { axis: -1 }), { k }),
-    );
-    const found = Float32Array.from(labels.data, (label, row) =>
-      Array.from({ length: k }, (_, j) => indices!.data[row * k + j]).includes(classes - 1 - label)
-        ? 1
-        : 0,
-    );
-    outputs[`top_${k}_acc`] = { data: found, shape: labels.shape };
-    const kept = found.map((hit, row) => hit * mask[row]!);
-    outputs[`masked_top_${k}_acc`] = { data: kept, shape: labels.shape };
-  }
+  const outputs = await compute(gpu, () => {
+    const [x, labels, mask] = ["x", "labels", "mask"].map((name) => tensor(gpu, given, name));
+    const hits = [...new Set([...ks, ...masked])].flatMap((k) => {
+      const hit = ops.topKAccuracy(x!, labels!, { k });
+      return [
+        [`top_${k}_acc`, hit],
+        [`masked_top_${k}_acc`, ops.mul(hit, mask!)],
+      ];
+    });
+    return Object.fromEntries(hits);
+  });
   return { outputs };
 };
 
 const byReference: Readonly<Record<string, Run>> = {
-  SGD: optimizer, // SGD_AGC too
+  SGD: optimizerSteps, // SGD_AGC too
+  Adam: optimizerSteps,
+  RMSProp: optimizerSteps,
+  Fromage: optimizerSteps,
+  Hybrid: optimizerSteps,
+  adaptive_grad_clip: clipped,
   CosineDecay: schedule("CosineDecay"),
   WarmupCosineDecay: schedule("WarmupCosineDecay"),
   WarmupExpDecay: schedule("WarmupExpDecay"),

@@ -144,6 +144,8 @@ export function agc<P, O extends AnyOptimizer<P>>(
   };
 }
 
+const SMALLEST = 2 ** -126; // of the normal f32
+
 /**
  * The norm of each unit of a parameter, or of its gradient, with the axes that it sums kept as 1: over H, W and I for
  * four axes, over the first for two and three, over everything (a scalar) where at most one axis is longer than 1.
@@ -154,7 +156,8 @@ export function agc<P, O extends AnyOptimizer<P>>(
 export function unitwiseNorm(x: Tensor): Tensor {
   const { gpu, shape } = x;
   return gpu.scope(() => {
-    const squares = ops.square(x);
+    const exact = ops.square(x);
+    const squares = ops.where(ops.less(exact, SMALLEST), 0, exact); // subnormal: 0 on every adapter, as in JAX
     if (shape.filter((d) => d !== 1).length <= 1) return ops.sqrt(ops.sum(squares));
     const axis = shape.length === 4 ? [0, 1, 2] : [0];
     return ops.sqrt(ops.sum(squares, { axis, keepDims: true }));
