@@ -125,13 +125,11 @@ async function command() {
   assert.match(trained.stdout, /\ntest accuracy 100\.0 % \(16\/16\)\n$/);
   assert.deepEqual(readdirSync(join(work, "net")), ["bars.safetensors"]);
 
-  const { PNG } = (await import("pngjs")).default;
-  const png = new PNG({ width: 24, height: 24 }); // dark on light, upright
-  png.data.forEach(
-    (_, i) =>
-      void png.data.writeUInt8(i % 4 < 3 && Math.abs(((i >> 2) % 24) - 12) < 3 ? 30 : 255, i),
-  );
-  writeFileSync(join(work, "upright.png"), PNG.sync.write(png));
+  const sharp = (await import("sharp")).default;
+  const [width, height] = [24, 24]; // dark on light, upright
+  const grey = Uint8Array.from({ length: 576 }, (_, i) => (Math.abs((i % 24) - 12) < 3 ? 30 : 255));
+  const raw = { width, height, channels: 1 };
+  await sharp(grey, { raw }).png().toFile(join(work, "upright.png"));
   const seen = nfgrad("predict", "upright.png", "--weights", "net/bars.safetensors");
   assert.deepEqual([seen.errors, seen.status], ["", 0]);
   assert.match(seen.stdout, /\nupright\.png: 0 \(\d\d\.\d %\), then .*inverted\]\n$/);

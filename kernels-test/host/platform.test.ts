@@ -2,7 +2,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { deflateSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { DeviceError, FormatError } from "../../src/errors.ts";
 import * as browser from "../../src/platform/browser/index.ts";
@@ -102,59 +101,5 @@ describe("files in Node", () => {
     await expect(browser.writeFile("x", [])).rejects.toThrow(/io\.save/);
     await expect(browser.listFolder("x")).rejects.toThrow(FormatError);
     expect(await browser.requestAdapter()).toBeNull();
-  });
-});
-
-describe("pictures in Node", () => {
-  /** A grey PNG without checksums that matter: 2x1, pixels 10 and 200. */
-  function png(): Uint8Array<ArrayBuffer> {
-    const crc = (bytes: Buffer) => {
-      let c = ~0;
-      for (const byte of bytes) {
-        c ^= byte;
-        for (let k = 0; k < 8; k++) c = (c >>> 1) ^ (c & 1 ? 0xedb88320 : 0);
-      }
-      return ~c >>> 0;
-    };
-    const chunk = (type: string, data: Uint8Array) => {
-      const body = Buffer.concat([Buffer.from(type), data]);
-      const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-      length.writeUInt32BE(data.length);
-      sum.writeUInt32BE(crc(body));
-      return Buffer.concat([length, body, sum]);
-    };
-    const head = Uint8Array.of(0, 0, 0, 2, 0, 0, 0, 1, 8, 0, 0, 0, 0);
-    const data = deflateSync(Uint8Array.of(0, 10, 200));
-    const start = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
-    const parts = [
-      start,
-      chunk("IHDR", head),
-      chunk("IDAT", data),
-      chunk("IEND", new Uint8Array()),
-    ];
-    return new Uint8Array(Buffer.concat(parts));
-  }
-
-  test("PNG", async () => {
-    const { width, height, data } = await node.decodeImage(png(), "two.png");
-    expect([width, height]).toEqual([2, 1]);
-    expect([...data]).toEqual([10, 10, 10, 255, 200, 200, 200, 255]);
-  });
-  test("JPEG", async () => {
-    const jpeg = (await import("jpeg-js")).default;
-    const grey = { width: 8, height: 8, data: Buffer.alloc(8 * 8 * 4, 128) };
-    const bytes = new Uint8Array(jpeg.encode(grey, 90).data);
-    const { width, height, data } = await node.decodeImage(bytes, "grey.jpg");
-    expect([width, height, data.length]).toEqual([8, 8, 256]);
-    expect(Math.abs(data[0]! - 128)).toBeLessThan(3);
-  });
-  test("anything else, and a broken one", async () => {
-    const decode = (bytes: Uint8Array<ArrayBuffer>) => node.decodeImage(bytes, "x.gif");
-    await expect(decode(Uint8Array.of(0x47, 0x49, 0x46, 0x38))).rejects.toThrow(
-      /x\.gif: expected a PNG or JPEG picture, the file starts with 47 49 46 38/,
-    );
-    await expect(decode(new Uint8Array())).rejects.toThrow(/starts with nothing/);
-    await expect(decode(png().slice(0, 45))).rejects.toThrow(/x\.gif: broken picture/);
-    await expect(decode(Uint8Array.of(0xff, 0xd8, 0xff))).rejects.toThrow(FormatError);
   });
 });

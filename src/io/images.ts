@@ -1,6 +1,7 @@
-// From a picture's pixels to a network's input as the reference's demo and its evaluation on ImageNet do it. On the host;
-// decodes nothing, draws nothing at random.
-import { OptionError, ShapeError } from "../errors.ts";
+// From a picture file to a network's input, as the reference's demo and its evaluation on ImageNet do it. On the host;
+// draws nothing at random.
+import { decodeImage } from "#platform";
+import { FormatError, OptionError, ShapeError } from "../errors.ts";
 import {
   checkImage,
   checkSize,
@@ -9,6 +10,31 @@ import {
   resizeLikePillow,
   resizeLikeTensorflow,
 } from "./resize.ts";
+import { type ByteSource, exactly, randomAccess } from "./source.ts";
+
+/** Files longer than this are no pictures. */
+const MOST_BYTES = 2 ** 28;
+
+/**
+ * Decodes a JPEG, PNG or WebP file into what Pillow's `Image.open(file).convert("RGB")` gives: no turning by EXIF, no
+ * colour profile, alpha dropped; of 16-bit values the high bytes. In Node it needs npm "sharp".
+ * @param name For errors; default: the source's own.
+ * @throws FormatError if it is none of these formats, broken, truncated or too large, or the package is missing.
+ */
+export async function readImage(source: ByteSource, name?: string): Promise<RgbImage> {
+  const file = randomAccess(source);
+  const what = name ?? file.name ?? "picture";
+  if (file.size > MOST_BYTES)
+    throw new FormatError(
+      `${what}: expected a picture of up to ${MOST_BYTES} bytes, got ${file.size}`,
+    );
+  const bytes = await exactly(file, 0, file.size, what);
+  const { width, height, data } = await decodeImage(bytes as Uint8Array<ArrayBuffer>, what);
+  const rgb = new Uint8Array(3 * width * height);
+  for (let i = 0; i < width * height; i++)
+    for (let c = 0; c < 3; c++) rgb[3 * i + c] = data[4 * i + c]!;
+  return { width, height, data: rgb };
+}
 
 /** Mean and standard deviation of ImageNet's channels, from 0 to 255. dataset.py: MEAN_RGB, STDDEV_RGB. */
 export const MEAN_RGB: readonly [number, number, number] = [123.675, 116.28, 103.53];

@@ -18,6 +18,7 @@ export {
   evalImage,
   MEAN_RGB,
   normalizeImage,
+  readImage,
   STDDEV_RGB,
 } from "./images.ts";
 export type { FileFormat } from "./named.ts";

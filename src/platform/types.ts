@@ -1,4 +1,6 @@
-// What every platform gives, and how a software adapter is told from a GPU. Knows nothing of what is computed.
+// What every platform gives, how a software adapter is told from a GPU, which pictures are read. Knows nothing of what is
+// computed.
+import { FormatError } from "../errors.ts";
 
 /** Which kind of adapter is asked for; undefined: hardware if there is any, else software. */
 export type AdapterKind = "hardware" | "software";
@@ -27,7 +29,7 @@ export interface Platform {
   readFile(path: string): Promise<Uint8Array<ArrayBuffer>>;
   /** The names of the files in a folder, sorted. */
   listFolder(path: string): Promise<string[]>;
-  /** A picture's pixels; `name` is for the error. */
+  /** The pixels of a JPEG, PNG or WebP file, as it stores them; `name` is for the error. */
   decodeImage(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Picture>;
   /** The file, to be read piece by piece. */
   openFile(path: string): Promise<FileSource>;
@@ -42,4 +44,28 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
   if (info.isFallbackAdapter) return true;
   const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
   return /llvmpipe|lavapipe|swiftshader|\bwarp\b|basic render|^mesa software/i.test(text);
+}
+
+/** The largest picture: half a gigabyte as RGBA. */
+const MOST_PIXELS = 2 ** 27;
+
+/** @throws FormatError for a picture that has no pixels or too many; `name` is the file's. */
+export function checkSize(width: number, height: number, name: string): void {
+  const pixels = width * height;
+  if (pixels >= 1 && pixels <= MOST_PIXELS) return;
+  throw new FormatError(
+    `${name}: expected a picture of up to ${MOST_PIXELS} pixels, it has ${width}x${height}`,
+  );
+}
+
+/** The format of a picture by its first bytes. @throws FormatError for any other. */
+export function kindOf(bytes: Uint8Array, name: string): "JPEG" | "PNG" | "WebP" {
+  const start = String.fromCharCode(...bytes.subarray(0, 12));
+  if (start.startsWith("\xff\xd8\xff")) return "JPEG";
+  if (start.startsWith("\x89PNG\r\n\x1a\n")) return "PNG";
+  if (start.startsWith("RIFF") && start.endsWith("WEBP")) return "WebP";
+  const found = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0"));
+  throw new FormatError(
+    `${name}: expected a JPEG, PNG or WebP picture, the file starts with ${found.join(" ") || "nothing"}`,
+  );
 }

@@ -3,8 +3,10 @@ import { FormatError } from "../../errors.ts";
 import {
   type AdapterKind,
   type Chunks,
+  checkSize,
   type FileSource,
   isSoftware,
+  kindOf,
   type Picture,
 } from "../types.ts";
 
@@ -35,15 +37,36 @@ export async function listFolder(path: string): Promise<string[]> {
   return noFiles("listFolder", path, "fetch the files by name");
 }
 
-/** Any picture that the browser itself can show. */
+/** A JPEG file without its EXIF data, by which browsers would turn the picture. */
+function withoutExif(jpeg: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let kept = 0; // what lies before is in `parts`, or dropped
+  for (let at = 2; at + 4 <= jpeg.length && jpeg[at] === 0xff && jpeg[at + 1] !== 0xda; ) {
+    const end = at + 2 + jpeg[at + 2]! * 256 + jpeg[at + 3]!;
+    if (jpeg[at + 1] === 0xe1) {
+      parts.push(jpeg.subarray(kept, at));
+      kept = end;
+    }
+    at = end;
+  }
+  return [...parts, jpeg.subarray(kept)];
+}
+
+/**
+ * A picture's pixels, without turning by EXIF and without colour profiles. Where alpha is small the canvas keeps few
+ * bits of a colour. FormatError if it is neither JPEG, PNG nor WebP, broken, or too large.
+ */
 export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Picture> {
-  const bitmap = await createImageBitmap(new Blob([bytes]), {
+  const kind = kindOf(bytes, name);
+  const parts = kind === "JPEG" ? withoutExif(bytes) : [bytes];
+  const bitmap = await createImageBitmap(new Blob(parts), {
     premultiplyAlpha: "none",
     colorSpaceConversion: "none",
   }).catch((cause) => {
-    throw new FormatError(`${name}: not a picture that this browser reads`, { cause });
+    throw new FormatError(`${name}: broken or truncated ${kind}`, { cause });
   });
   const { width, height } = bitmap;
+  checkSize(width, height, name);
   const context = new OffscreenCanvas(width, height).getContext("2d");
   if (!context) throw new FormatError(`${name}: no canvas of ${width}x${height} can be had`);
   context.drawImage(bitmap, 0, 0);

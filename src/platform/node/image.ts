@@ -1,39 +1,68 @@
-// Decodes PNG and JPEG in Node, with packages that are loaded when a picture is met. Knows no sizes or colours.
-import { FormatError, NfgradError } from "../../errors.ts";
-import type { Picture } from "../types.ts";
+// Decodes JPEG, PNG and WebP in Node with npm "sharp", which is loaded when a picture is met. Knows no networks.
+import type { SharpConstructor } from "sharp";
+import { FormatError } from "../../errors.ts";
+import { checkSize, kindOf, type Picture } from "../types.ts";
 
-interface Png {
-  PNG: { sync: { read(bytes: Buffer): Picture } };
-}
-
-async function load<T>(name: string, file: string): Promise<T> {
+// Why sharp: one maintained package for all three formats, whose bytes are Pillow's (both stand on libjpeg-turbo, libpng
+// and libwebp). It reads more formats, SVG among them; those are refused before it sees them.
+async function load(file: string): Promise<SharpConstructor> {
   try {
-    const module = await import(name);
-    return module.default ?? module;
+    return (await import("sharp")).default;
   } catch (cause) {
-    throw new FormatError(`${file}: reading it needs the package "${name}": npm install ${name}`, {
-      cause,
-    });
+    const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
+    const [why] = missing ? [""] : (cause as Error).message.split("\n");
+    throw new FormatError(
+      `${file}: reading it needs the package "sharp": npm install sharp${why && ` (${why})`}`,
+      { cause },
+    );
   }
 }
 
-/** A picture's pixels as RGBA bytes. FormatError if it is neither PNG nor JPEG, or broken. */
-export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Picture> {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const starts = (...start: number[]) => start.every((byte, i) => bytes[i] === byte);
-  try {
-    if (starts(0x89, 0x50, 0x4e, 0x47))
-      return (await load<Png>("pngjs", name)).PNG.sync.read(buffer);
-    if (starts(0xff, 0xd8)) {
-      const jpeg = await load<typeof import("jpeg-js")>("jpeg-js", name);
-      return jpeg.decode(buffer, { useTArray: true, maxMemoryUsageInMB: 2048 });
+/** What was decoded as CMYK, as RGBA: Pillow's arithmetic, where libvips would mix the colours by a profile. */
+function fromCmyk(data: Uint8Array): Uint8Array {
+  const rgba = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i += 4) {
+    const white = 255 - data[i + 3]!;
+    for (let c = 0; c < 3; c++) {
+      const product = data[i + c]! * white + 128;
+      rgba[i + c] = white - (((product >> 8) + product) >> 8);
     }
-  } catch (cause) {
-    if (cause instanceof NfgradError) throw cause;
-    throw new FormatError(`${name}: broken picture: ${(cause as Error).message}`, { cause });
+    rgba[i + 3] = 255;
   }
-  const start = [...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, "0")).join(" ");
-  throw new FormatError(
-    `${name}: expected a PNG or JPEG picture, the file starts with ${start || "nothing"}`,
-  );
+  return rgba;
+}
+
+/** A PNG has its last chunk, which libpng does not wait for. */
+function hasEnd(png: Uint8Array): boolean {
+  const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
+  for (let at = 8; at + 12 <= png.length; at += 12 + view.getUint32(at))
+    if (view.getUint32(at + 4) === 0x49454e44) return true;
+  return false;
+}
+
+/**
+ * A picture's pixels: those of `Image.open(file).convert("RGBA")` of Pillow, without turning by EXIF and without colour
+ * profiles; 16-bit values give their high byte. Of an animation, the first image.
+ * @throws FormatError if it is neither JPEG, PNG nor WebP, broken, truncated or too large, or without npm "sharp".
+ */
+export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<Picture> {
+  const kind = kindOf(bytes, name);
+  const sharp = await load(name);
+  const broken = (why: string, cause?: unknown): never => {
+    throw new FormatError(`${name}: broken or truncated ${kind}: ${why}`, { cause });
+  };
+  const run = async <T>(work: Promise<T>): Promise<T> =>
+    work.catch((cause: Error) => broken(cause.message.trim().split("\n")[0]!, cause));
+  const open = () => sharp(bytes, { ignoreIcc: true, limitInputPixels: false });
+  const { width, height, space } = await run(open().metadata());
+  checkSize(width, height, name);
+  if (kind === "PNG" && !hasEnd(bytes)) broken("it has no end");
+  const image =
+    space === "cmyk"
+      ? open().pipelineColourspace("cmyk").toColourspace("cmyk")
+      : open().toColourspace("srgb").ensureAlpha();
+  const { data, info } = await run(image.raw().toBuffer({ resolveWithObject: true }));
+  if (data.length !== 4 * width * height || info.width !== width)
+    broken(`its header says ${width}x${height}, decoded are ${info.width}x${info.height}`);
+  return { width, height, data: space === "cmyk" ? fromCmyk(data) : data };
 }
