@@ -8,7 +8,7 @@ import type { ActivationKind } from "../ops/index.ts";
 
 import * as ops from "../ops/index.ts";
 import { convFlops } from "./flops.ts";
-import { type Layer, layer, param } from "./layer.ts";
+import { type Layer, param } from "./layer.ts";
 import { keysFor, type Mode, meanVariance, squeezeExcite, wsConv2d } from "./layers.ts";
 
 export type { ActivationKind };
@@ -69,12 +69,12 @@ export interface BlockOutputs {
 }
 
 /** `(params, x, mode)`: `[n, h, w, inCh]` -> `[n, ceil(h/stride), ceil(w/stride), outCh]`. */
-export type Block = Layer<BlockSpec, [x: Tensor, mode: Mode], Tensor> & {
-  readonly config: BlockConfig;
+export type Block<S = BlockSpec, C = BlockConfig> = Layer<S, [x: Tensor, mode: Mode], Tensor> & {
+  readonly config: C;
   /** Keys that one training application draws: 0 or 1. */
   readonly draws: number;
   /** The result with the reference's second one. */
-  readonly outputs: (params: BlockParams, x: Tensor, mode: Mode) => BlockOutputs;
+  readonly outputs: (params: Params<S>, x: Tensor, mode: Mode) => BlockOutputs;
   /** The reference's count for an input of h by w. */
   readonly countFlops: (h: number, w: number) => number;
 };
@@ -110,7 +110,7 @@ export function block(plan: BlockPlan): Block {
     plan;
   const useProjection = stride > 1 || inCh !== outCh;
   const rate = plan.stochdepthRate ?? 0;
-  const draws = rate > 0 && rate < 1 ? 1 : 0;
+  const draws = drawsOf(rate);
   const from = channelsAfter(activation, inCh);
   const inside = channelsAfter(activation, width);
 
@@ -136,9 +136,7 @@ export function block(plan: BlockPlan): Block {
   };
 
   const act = (x: Tensor, scale = 1) => ops.scaledActivation(x, { kind: activation, scale });
-  /** The residual branch up to stochastic depth, and the result. */
   function compute(p: BlockParams, x: Tensor, mode: Mode) {
-    const keys = draws && mode.train ? keysFor(name, mode, draws) : null;
     const start = act(x, beta);
     let shortcut = x;
     if (p.convShortcut) {
@@ -154,13 +152,10 @@ export function block(plan: BlockPlan): Block {
     if (p.conv1b) h = conv1b(p.conv1b, act(h));
     h = excited(h, "conv1");
     const branch = excited(conv2(p.conv2, act(h)), "conv2");
-    const kept = keys ? ops.stochDepth(branch, keys, { at: mode.at ?? 0, rate }) : branch;
+    const kept = dropped(name, branch, mode, rate);
     return { branch, out: ops.residual(kept, shortcut, p.skipGain, { alpha }) };
   }
 
-  const apply: Layer<BlockSpec, [x: Tensor, mode: Mode], Tensor> = layer(spec, (p, x, mode) =>
-    x.gpu.scope(() => compute(p, x, mode).out),
-  );
   const config: BlockConfig = {
     inCh,
     outCh,
@@ -174,27 +169,69 @@ export function block(plan: BlockPlan): Block {
     seHidden: se ? se.hidden : null,
     stochdepthRate: rate,
   };
-  return Object.assign(apply, {
+  return residualBlock(spec, {
     config,
     draws,
-    outputs: (p: BlockParams, x: Tensor, mode: Mode): BlockOutputs =>
-      x.gpu.scope(() => {
-        const { branch, out } = compute(p, x, mode);
-        return { out, resAvgVar: meanVariance(branch) };
-      }),
-    countFlops: (h: number, w: number) => {
-      const [h2, w2] = [h / stride, w / stride];
-      let n = convFlops({ inCh, outCh: width, kernel: 1 }, h, w);
-      n += convFlops({ inCh: width, outCh: width, kernel, stride, groups }, h, w);
-      if (plan.twoConvs) n += convFlops({ inCh: width, outCh: width, kernel, groups }, h2, w2);
-      n += convFlops({ inCh: width, outCh, kernel: 1 }, h2, w2);
-      // As in the reference, which for NF-ResNet divides a strided shortcut twice, and takes the
-      // inner width for squeeze-and-excite's input.
-      if (useProjection) n += convFlops({ inCh, outCh, kernel: 1, stride: shortcutStride }, h2, w2);
-      if (se) n += se.hidden * ((plan.shortcut === "stride" ? width : seCh) + seCh);
-      return n;
+    compute,
+    countFlops: (h, w) => {
+      const n = convsFlops({ ...config, kernel, shortcutStride }, h, w);
+      // As in the reference, which takes the inner width for squeeze-and-excite's input.
+      return n + (se ? se.hidden * ((plan.shortcut === "stride" ? width : seCh) + seCh) : 0);
     },
   });
+}
+
+/** Keys that stochastic depth of that rate draws in training: none if it is not in (0, 1). */
+export const drawsOf = (rate: number): number => (rate > 0 && rate < 1 ? 1 : 0);
+
+/** The branch with stochastic depth, in training. */
+export function dropped(name: string, branch: Tensor, mode: Mode, rate: number): Tensor {
+  if (!mode.train || drawsOf(rate) === 0) return branch;
+  return ops.stochDepth(branch, keysFor(name, mode, 1), { at: mode.at ?? 0, rate });
+}
+
+/** A block of any family, from what it computes: the residual branch before stochastic depth, and the result. */
+export function residualBlock<S, C>(
+  spec: S,
+  {
+    compute,
+    ...rest
+  }: Pick<Block<S, C>, "config" | "draws" | "countFlops"> & {
+    readonly compute: (p: Params<S>, x: Tensor, mode: Mode) => { branch: Tensor; out: Tensor };
+  },
+): Block<S, C> {
+  const apply = (p: Params<S>, x: Tensor, mode: Mode): Tensor =>
+    x.gpu.scope(() => compute(p, x, mode).out);
+  const outputs = (p: Params<S>, x: Tensor, mode: Mode): BlockOutputs =>
+    x.gpu.scope(() => {
+      const { branch, out } = compute(p, x, mode);
+      return { out, resAvgVar: meanVariance(branch) };
+    });
+  return Object.assign(apply, { spec, outputs, ...rest });
+}
+
+interface BranchShape {
+  readonly inCh: number;
+  readonly outCh: number;
+  readonly width: number;
+  readonly groups: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly useProjection: boolean;
+  readonly useTwoConvs: boolean;
+  readonly shortcutStride: number;
+}
+
+/** The reference's count of a block's convolutions, which divides a strided shortcut twice. */
+export function convsFlops(shape: BranchShape, h: number, w: number): number {
+  const { inCh, outCh, width, groups, kernel, stride, shortcutStride } = shape;
+  const [h2, w2] = [h / stride, w / stride];
+  let n = convFlops({ inCh, outCh: width, kernel: 1 }, h, w);
+  n += convFlops({ inCh: width, outCh: width, kernel, stride, groups }, h, w);
+  if (shape.useTwoConvs) n += convFlops({ inCh: width, outCh: width, kernel, groups }, h2, w2);
+  n += convFlops({ inCh: width, outCh, kernel: 1 }, h2, w2);
+  if (!shape.useProjection) return n;
+  return n + convFlops({ inCh, outCh, kernel: 1, stride: shortcutStride }, h2, w2);
 }
 
 /** The options that all blocks share, with the reference's defaults. */

@@ -13,9 +13,12 @@ export * as init from "./init.ts";
 export { type Layer, layer, param } from "./layer.ts";
 export {
   type ConvOptions,
+  conv2d,
   type LinearOptions,
   linear,
   type Mode,
+  type PlainConvOptions,
+  type PlainConvSpec,
   type SqueezeExciteOptions,
   type StochDepthOptions,
   signalMetrics,

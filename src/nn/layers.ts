@@ -1,7 +1,7 @@
 // The reference's modules (base.py) and Haiku's Linear, as layers. Options are the constructors'
 // arguments in camelCase; convolutions call theirs as `ops.conv2d` does.
 
-import type { Initializer } from "../core/init.ts";
+import type { Initializer, ParamSpec, Params } from "../core/init.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import * as ops from "../ops/index.ts";
@@ -39,6 +39,9 @@ export interface ConvOptions {
   readonly groups?: number;
 }
 
+/** A convolution without weight standardization; `b` is missing where it has no bias. */
+export type PlainConvSpec = { readonly w: ParamSpec; readonly b?: ParamSpec };
+
 const pair = (n: number | readonly [number, number]) => (typeof n === "number" ? [n, n] : n);
 
 /**
@@ -59,6 +62,37 @@ export function wsConv2d({ inCh, outCh, kernelShape, groups = 1, ...rest }: Conv
     const w = ops.standardize(p.w, p.gain, { eps });
     return ops.conv2d(x, w, p.bias, { stride, padding, dilation, groups });
   });
+}
+
+export interface PlainConvOptions extends ConvOptions {
+  /** Default true. */
+  readonly withBias?: boolean;
+  /** Default: Haiku's, truncated normal with std 1/sqrt(fan-in). */
+  readonly wInit?: Initializer;
+  readonly bInit?: Initializer;
+}
+
+/**
+ * `hk.Conv2D`: `[n, h, w, inCh]` -> `[n, h', w', outCh]`. Its parameters are `w` and, but for
+ * `withBias: false`, `b`.
+ * @throws ShapeError for channels that `groups` does not divide.
+ */
+export function conv2d(options: PlainConvOptions) {
+  const { inCh, outCh, kernelShape, groups = 1, withBias = true, bInit = zeros } = options;
+  if (inCh % groups !== 0 || outCh % groups !== 0)
+    throw new ShapeError(`conv2d: ${groups} groups do not divide ${inCh} to ${outCh} channels`);
+  const { stride = 1, padding = "SAME", dilation = 1 } = options;
+  const shape = [...pair(kernelShape), inCh / groups, outCh];
+  const fanIn = shape.slice(0, -1).reduce((n, d) => n * d, 1);
+  const spec: PlainConvSpec = {
+    w: param(shape, options.wInit ?? truncatedNormal(1 / Math.sqrt(fanIn))),
+    ...(withBias && { b: param([outCh], bInit) }),
+  };
+  return layer(
+    spec,
+    (p: Params<PlainConvSpec>, x: Tensor): Tensor =>
+      ops.conv2d(x, p.w, p.b ?? null, { stride, padding, dilation, groups }),
+  );
 }
 
 export interface LinearOptions {

@@ -1,11 +1,11 @@
-// What the normalizer-free networks have in common: stem, blocks, head, and what a model can tell.
-// Not for users: nfnet.ts gives it the reference's arguments.
+// What the residual networks have in common: stem, blocks, head, and what a model can tell. Not for
+// users: nfnet.ts and its siblings give it the reference's arguments.
 
 import type { Params, SpecTree } from "../core/init.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { OptionError } from "../errors.ts";
 import * as ops from "../ops/index.ts";
-import type { Block, BlockConfig, BlockOptions, BlockParams } from "./block.ts";
+import type { Block, BlockConfig, BlockOptions, BlockOutputs, BlockSpec } from "./block.ts";
 import { type ConvShape, type Counted, counted, countFlops, type Flops } from "./flops.ts";
 import { keysFor, type Mode, signalMetrics } from "./layers.ts";
 import { haikuNames } from "./names.ts";
@@ -30,33 +30,104 @@ export interface OutputsMode extends Mode {
   readonly returnMetrics?: boolean;
 }
 
-/** `(params, x, { train, keys? })`: images `[n, h, w, 3]` -> logits `[n, numClasses]`. */
-export type Model<S, P = Params<S>> = ((params: P, x: Tensor, mode: Mode) => Tensor) & {
+/** What a model of any family can tell about itself. */
+export interface Described<S, C> {
   readonly spec: S;
   /** Keys that one training application draws: rows of `keys`. */
   readonly draws: number;
   /** From tree path to Haiku's name, in creation order. */
   readonly names: Readonly<Record<string, string>>;
-  readonly blocks: readonly BlockConfig[];
+  readonly blocks: readonly C[];
   readonly numClasses: number;
   readonly dropRate: number;
-  /** Logits with what is computed on the way. */
-  readonly outputs: (params: P, x: Tensor, mode: OutputsMode) => ModelOutputs;
-  /** Multiply-adds for one image of h by w, as the reference counts them. */
-  readonly countFlops: (h: number, w: number) => Flops;
-};
+}
 
-export interface ModelPlan<S, P> {
+/** `(params, x, { train, keys? })`: images `[n, h, w, 3]` -> logits `[n, numClasses]`. */
+export type Model<S, C = BlockConfig, P = Params<S>> = ((
+  params: P,
+  x: Tensor,
+  mode: Mode,
+) => Tensor) &
+  Described<S, C> & {
+    /** Logits with what is computed on the way. */
+    readonly outputs: (params: P, x: Tensor, mode: OutputsMode) => ModelOutputs;
+    /** Multiply-adds for one image of h by w, as the reference counts them. */
+    readonly countFlops: (h: number, w: number) => Flops;
+  };
+
+interface Head {
+  readonly name: string;
+  readonly draws: number;
+  readonly dropRate: number;
+}
+
+/** One application of a model: what it computes, with parameters and statistics at hand. */
+export interface Pass {
+  readonly stem: (x: Tensor) => Tensor;
+  readonly blocks: readonly {
+    readonly draws: number;
+    readonly out: (x: Tensor, mode: Mode) => Tensor;
+    readonly outputs: (x: Tensor, mode: Mode) => BlockOutputs;
+  }[];
+  /** The last block's output, averaged over H and W after what comes between. */
+  readonly pool: (x: Tensor) => Tensor;
+  readonly classify: (pool: Tensor) => Tensor;
+}
+
+/** Keys that a model draws: its blocks' and the dropout's. */
+export const drawsOfAll = (blocks: readonly { readonly draws: number }[], dropRate: number) =>
+  blocks.reduce((n, b) => n + b.draws, dropRate > 0 ? 1 : 0);
+
+/** Runs the parts one after another. To be called in a scope. */
+export function forwardPass(head: Head, pass: Pass, x: Tensor, mode: OutputsMode): ModelOutputs {
+  const { name, draws, dropRate } = head;
+  const { train, returnMetrics = false } = mode;
+  const keys = train && draws > 0 ? keysFor(name, mode, draws) : undefined;
+  let at = mode.at ?? 0;
+  const signals: ReturnType<typeof signalMetrics>[] = [];
+  const resAvgVar: Tensor[] = [];
+  const measure = (out: Tensor) => {
+    if (returnMetrics) signals.push(x.gpu.scope(() => signalMetrics(out)));
+  };
+
+  let out = pass.stem(x);
+  measure(out);
+  for (const block of pass.blocks) {
+    const before = out;
+    const own = { train, keys, at };
+    if (returnMetrics) {
+      const both = block.outputs(before, own);
+      resAvgVar.push(both.resAvgVar);
+      out = both.out;
+    } else out = block.out(before, own);
+    before.dispose(); // ours, and its memory is the next block's unless a tape reads it
+    measure(out);
+    at += block.draws;
+  }
+  const pool = pass.pool(out);
+  out.dispose();
+  const kept = keys && dropRate > 0 ? ops.dropout(pool, keys, { at, rate: dropRate }) : pool;
+  const logits = pass.classify(kept);
+  if (!returnMetrics) return { logits, pool };
+  const avgSqMean = signals.map((s) => s.avgSqMean);
+  return {
+    logits,
+    pool,
+    metrics: { avgSqMean, avgVar: signals.map((s) => s.avgVar), resAvgVar },
+  };
+}
+
+export interface ModelPlan<S, P, B, C> {
   readonly name: string;
   /** Haiku's names of the model and of its blocks. */
   readonly module: string;
   readonly blockModule: string;
   readonly spec: S;
-  readonly blocks: readonly Block[];
+  readonly blocks: readonly Block<B, C>[];
   readonly numClasses: number;
   readonly dropRate: number;
   readonly stem: (p: P, x: Tensor) => Tensor;
-  readonly blockParams: (p: P) => readonly BlockParams[];
+  readonly blockParams: (p: P) => readonly Params<B>[];
   /** What comes between the last block and the mean over H and W. */
   readonly last: (p: P, x: Tensor) => Tensor;
   readonly classify: (p: P, pool: Tensor) => Tensor;
@@ -66,59 +137,43 @@ export interface ModelPlan<S, P> {
   readonly poolCh: number;
 }
 
+/** Haiku's names of a model's tree. */
+export function modelNames(spec: SpecTree, module: string, blockModule: string) {
+  return haikuNames(spec, module, ([first, second, ...rest]) => {
+    if (first === "stem") return [`stem_${second}`];
+    if (first === undefined) return [];
+    if (first !== "blocks") return [first, ...(second === undefined ? [] : [second, ...rest])];
+    return [second === "0" ? blockModule : `${blockModule}_${second}`, ...rest];
+  });
+}
+
 /** A model from its plan. */
-export function model<S extends SpecTree, P>(plan: ModelPlan<S, P>): Model<S, P> {
+export function model<
+  S extends SpecTree,
+  P,
+  B = BlockSpec,
+  C extends { stride: number } = BlockConfig,
+>(plan: ModelPlan<S, P, B, C>): Model<S, C, P> {
   const { name, blocks, dropRate, numClasses } = plan;
-  const dropout = dropRate > 0 ? 1 : 0;
-  const draws = blocks.reduce((n, b) => n + b.draws, dropout);
-
-  function compute(p: P, x: Tensor, mode: OutputsMode): ModelOutputs {
-    const { train, returnMetrics = false } = mode;
-    const keys = train && draws > 0 ? keysFor(name, mode, draws) : undefined;
-    let at = mode.at ?? 0;
-    const signals: ReturnType<typeof signalMetrics>[] = [];
-    const resAvgVar: Tensor[] = [];
-    const measure = (out: Tensor) => {
-      if (returnMetrics) signals.push(x.gpu.scope(() => signalMetrics(out)));
+  const draws = drawsOfAll(blocks, dropRate);
+  const compute = (p: P, x: Tensor, mode: OutputsMode) => {
+    const params = plan.blockParams(p);
+    const pass: Pass = {
+      stem: (h) => h.gpu.scope(() => plan.stem(p, h)),
+      blocks: blocks.map((block, i) => ({
+        draws: block.draws,
+        out: (h, own) => block(params[i]!, h, own),
+        outputs: (h, own) => block.outputs(params[i]!, h, own),
+      })),
+      pool: (h) => h.gpu.scope(() => ops.mean(plan.last(p, h), { axis: [1, 2] })),
+      classify: (h) => plan.classify(p, h),
     };
-
-    let out = x.gpu.scope(() => plan.stem(p, x));
-    measure(out);
-    const blockParams = plan.blockParams(p);
-    for (const [i, block] of blocks.entries()) {
-      const before = out;
-      const own = { train, keys, at };
-      if (returnMetrics) {
-        const both = block.outputs(blockParams[i]!, before, own);
-        resAvgVar.push(both.resAvgVar);
-        out = both.out;
-      } else out = block(blockParams[i]!, before, own);
-      before.dispose(); // ours, and its memory is the next block's unless a tape reads it
-      measure(out);
-      at += block.draws;
-    }
-    const pool = x.gpu.scope(() => ops.mean(plan.last(p, out), { axis: [1, 2] }));
-    out.dispose();
-    const dropped = keys && dropout ? ops.dropout(pool, keys, { at, rate: dropRate }) : pool;
-    const logits = plan.classify(p, dropped);
-    if (!returnMetrics) return { logits, pool };
-    const avgSqMean = signals.map((s) => s.avgSqMean);
-    return {
-      logits,
-      pool,
-      metrics: { avgSqMean, avgVar: signals.map((s) => s.avgVar), resAvgVar },
-    };
-  }
-
+    return forwardPass({ name, draws, dropRate }, pass, x, mode);
+  };
   const apply = (p: P, x: Tensor, mode: Mode): Tensor =>
     x.gpu.scope(() => compute(p, x, mode).logits);
   const outputs = (p: P, x: Tensor, mode: OutputsMode): ModelOutputs =>
     x.gpu.scope(() => compute(p, x, mode));
-  const rename = ([first, second, ...rest]: readonly string[]) => {
-    if (first === "stem") return [`stem_${second}`];
-    if (first !== "blocks") return [first!, ...(second === undefined ? [] : [second, ...rest])];
-    return [second === "0" ? plan.blockModule : `${plan.blockModule}_${second}`, ...rest];
-  };
   const parts: Counted[] = [
     ...plan.stemConvs.map(counted),
     ...blocks.map((b) => ({ stride: b.config.stride, count: b.countFlops })),
@@ -127,7 +182,7 @@ export function model<S extends SpecTree, P>(plan: ModelPlan<S, P>): Model<S, P>
   return Object.assign(apply, {
     spec: plan.spec,
     draws,
-    names: haikuNames(plan.spec, plan.module, rename),
+    names: modelNames(plan.spec, plan.module, plan.blockModule),
     blocks: blocks.map((b) => b.config),
     numClasses,
     dropRate,
@@ -160,18 +215,18 @@ interface Stage {
  * grows linearly from 0 at the first block.
  * @throws OptionError for depths that are not whole, or no block at all.
  */
-export function stack<T extends Stage>(
+export function stack<T extends Stage, B>(
   name: string,
   stages: readonly T[],
   { inCh, alpha, stochdepthRate }: { inCh: number; alpha: number; stochdepthRate: number },
-  make: (common: Required<Omit<BlockOptions, "activation">>, stage: T, index: number) => Block,
-): Block[] {
+  make: (common: Required<Omit<BlockOptions, "activation">>, stage: T, index: number) => B,
+): B[] {
   const count = stages.reduce((n, s) => n + s.depth, 0);
   if (!(count >= 1) || stages.some((s) => !Number.isInteger(s.depth) || s.depth < 0)) {
     const depths = stages.map((s) => s.depth).join(", ");
     throw new OptionError(`${name}: variant.depth [${depths}] expects whole numbers, one above 0`);
   }
-  const blocks: Block[] = [];
+  const blocks: B[] = [];
   let ch = inCh;
   let expectedStd = 1;
   for (const stage of stages) {
