@@ -1,4 +1,15 @@
 // Layers and models: what `nn` exports, and nothing else.
+export type { PlainActivation } from "./activations.ts";
+export {
+  type AverageSpec,
+  type BatchNormOptions,
+  type BatchNormSpec,
+  type BatchNormState,
+  type BatchNormStateSpec,
+  batchNorm,
+  type Normalized,
+  type NormMode,
+} from "./batchNorm.ts";
 export type {
   Block,
   BlockConfig,
@@ -8,6 +19,12 @@ export type {
   ConvSpec,
   LinearSpec,
 } from "./block.ts";
+export {
+  type FixupBlockSpec,
+  type FixupResnet,
+  type FixupResnetSpec,
+  fixupResnet,
+} from "./fixupResnet.ts";
 export type { Flops } from "./flops.ts";
 export * as init from "./init.ts";
 export { type Layer, layer, param } from "./layer.ts";
@@ -52,6 +69,25 @@ export {
   nfResBlock,
   nfResnet,
 } from "./nfResnet.ts";
+export type { ResBlockConfig, ResBlockSpec, ResBlockStateSpec } from "./resBlock.ts";
+export {
+  type Resnet,
+  type ResnetMode,
+  type ResnetOptions,
+  type ResnetOutputs,
+  type ResnetSpec,
+  type ResnetState,
+  type ResnetStateSpec,
+  resnet,
+} from "./resnet.ts";
+export {
+  type PlainBlockConfig,
+  type PlainResnetOptions,
+  type SkipInitBlockSpec,
+  type SkipInitResnet,
+  type SkipInitResnetSpec,
+  skipinitResnet,
+} from "./skipinitResnet.ts";
 export {
   type NFNetVariant,
   type NFRegnetVariant,
