@@ -93,6 +93,7 @@ const good: Readonly<Record<string, Good>> = {
   sum: reduced,
   tanh: unary,
   topK: { tensors: ["2,3"], attrs: { k: 2 } },
+  topKAccuracy: { tensors: ["4,3", "u4"], attrs: { k: 2 } },
   transpose: { tensors: ["2,3"], attrs: { perm: [1, 0] } },
   variance: reduced,
   where: { tensors: ["u2,3", "2,3", "2,3"] },
