@@ -21,6 +21,17 @@ export {
   readImage,
   STDDEV_RGB,
 } from "./images.ts";
+export {
+  type Box,
+  cutmix,
+  cutmixBox,
+  type Labeled,
+  type Mixed,
+  type MixupOptions,
+  mixedTargets,
+  mixup,
+  mixupCutmix,
+} from "./mix.ts";
 export type { FileFormat } from "./named.ts";
 export { type NpzEntry, readNpz } from "./npz.ts";
 export {
