@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { FormatError, OptionError } from "../errors.ts";
 import { openFile, writeCheckpoint } from "../io/checkpoint.ts";
 import { type Dataset, type Images, readDataset } from "../io/datasets.ts";
+import { writeHaiku } from "../io/haiku.ts";
 import {
   type Classifier,
   classesOf,
@@ -90,6 +91,11 @@ export const train = command({
       value: "FILE",
       help: "where the checkpoint goes, after each epoch (run/VARIANT.safetensors)",
     },
+    haiku: {
+      type: "text",
+      value: "FILE",
+      help: "at the end, the parameters under Haiku's names, as .npz or .safetensors",
+    },
     resume: { type: "text", value: "FILE", help: "go on from a checkpoint" },
   },
   async run(values) {
@@ -99,6 +105,11 @@ export const train = command({
     if (values.resume && given)
       throw new OptionError(
         `nfgrad train: --resume goes on with the checkpoint's options, --${given[0]} cannot be changed`,
+      );
+    const { haiku } = values;
+    if (haiku !== undefined && !/\.(npz|safetensors)$/.test(haiku))
+      throw new OptionError(
+        `nfgrad train: --haiku expects a file that ends in .npz or .safetensors, got '${haiku}'`,
       );
     const recipe: Partial<Recipe> = {
       ...(epochs !== undefined && { epochs }),
@@ -112,7 +123,8 @@ export const train = command({
       const { classes } = values;
       const data = await readDataset(values.data ?? digitsFolder(), classes ? { classes } : {});
       const out = values.out ?? values.resume ?? `run/${variant ?? "demo"}.safetensors`;
-      await mkdir(dirname(out), { recursive: true });
+      for (const file of haiku ? [out, haiku] : [out])
+        await mkdir(dirname(file), { recursive: true });
       const report = reporter(process.stdout);
       const { net, test } = await run({
         gpu,
@@ -129,6 +141,10 @@ export const train = command({
       await show(net, data.test);
       if (existsSync(out))
         console.log(`checkpoint: ${out} (${((await stat(out)).size / 2 ** 20).toFixed(2)} MiB)`);
+      if (haiku) {
+        await writeHaiku(haiku, net.params, net.model, { meta: { net: net.description } });
+        console.log(`under Haiku's names: ${haiku}`);
+      }
       const { correct, count } = test;
       console.log(`test accuracy ${percent(correct / count)} (${correct}/${count})`);
     });

@@ -2,6 +2,7 @@
 // draws nothing at random.
 import { decodeImage } from "#platform";
 import { FormatError, OptionError, ShapeError } from "../errors.ts";
+import type { Picture } from "../platform/types.ts";
 import {
   checkImage,
   checkSize,
@@ -29,7 +30,11 @@ export async function readImage(source: ByteSource, name?: string): Promise<RgbI
       `${what}: expected a picture of up to ${MOST_BYTES} bytes, got ${file.size}`,
     );
   const bytes = await exactly(file, 0, file.size, what);
-  const { width, height, data } = await decodeImage(bytes as Uint8Array<ArrayBuffer>, what);
+  return rgbOf(await decodeImage(bytes as Uint8Array<ArrayBuffer>, what));
+}
+
+/** A decoded picture without its alpha. */
+export function rgbOf({ width, height, data }: Picture): RgbImage {
   const rgb = new Uint8Array(3 * width * height);
   for (let i = 0; i < width * height; i++)
     for (let c = 0; c < 3; c++) rgb[3 * i + c] = data[4 * i + c]!;

@@ -85,7 +85,7 @@ const isSize = (x: unknown): x is number => typeof x === "number" && Number.isIn
 const isObject = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null;
 
 /** What a checkpoint's description must have; the model itself checks its sizes. */
-function describes(x: unknown): x is Description {
+export function isDescription(x: unknown): x is Description {
   if (!isObject(x) || !isObject(x.sizes) || !isObject(x.options) || !isSize(x.classes))
     return false;
   const { scaling, image } = x;
@@ -106,7 +106,7 @@ export async function openClassifier(
 ): Promise<Opened> {
   const { tensors, meta } = await load(source);
   const { net } = meta;
-  if (!describes(net) || !tensors.params) {
+  if (!isDescription(net) || !tensors.params) {
     const what = source.name ?? "the file";
     throw new FormatError(
       `${what}: expected a checkpoint of "nfgrad train", it describes no network`,
@@ -122,7 +122,7 @@ export async function loadClassifier(
 ): Promise<Classifier> {
   const { description, tensors } = await openClassifier(source);
   const model = modelOf(description);
-  const params = gpu.init(model.spec, { seed: 0 });
+  const params = gpu.init(model.spec, { zeros: true });
   await gpu.assign(params, tensors.params as LazyTree);
   return classifier(gpu, description, model, params);
 }

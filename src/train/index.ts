@@ -29,6 +29,13 @@ export {
   train,
 } from "./loop.ts";
 export {
+  type Looker,
+  loadPretrained,
+  openPretrained,
+  type Pretrained,
+  variantInName,
+} from "./pretrained.ts";
+export {
   type NetOptions,
   type Recipe,
   type Variant,

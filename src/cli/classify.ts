@@ -1,0 +1,121 @@
+// `nfgrad classify`: what a trained network sees in pictures, as the reference's demo says it.
+import { existsSync } from "node:fs";
+import { decodeImage, readFile } from "#platform";
+import { OptionError } from "../errors.ts";
+import { openFile } from "../io/checkpoint.ts";
+import {
+  loadPretrained,
+  openPretrained,
+  type Pretrained,
+  probabilities,
+  variantNames,
+} from "../train/index.ts";
+import { withGpu } from "./adapter.ts";
+import { command } from "./args.ts";
+import { percent } from "./progress.ts";
+import { DEFAULT_WEIGHTS } from "./train.ts";
+
+const TOP = 5;
+
+interface Likely {
+  readonly class: number;
+  readonly name: string;
+  readonly probability: number;
+}
+
+/** The most likely classes, best first. */
+function mostLikely(logits: Float32Array, names: readonly string[], count: number): Likely[] {
+  return probabilities(logits)
+    .map((probability, i) => ({ class: i, name: names[i]!, probability }))
+    .sort((a, b) => b.probability - a.probability || a.class - b.class)
+    .slice(0, count);
+}
+
+/** ImageNet's names where there are as many classes and nothing says otherwise; else numbers. */
+async function namesOf({ classes, description }: Pretrained): Promise<readonly string[]> {
+  if (classes === 1000 && !description) return (await import("../io/imagenet.ts")).imagenetClasses;
+  return Array.from({ length: classes }, (_, i) => String(i));
+}
+
+/** The weights that the options name. */
+async function open(weights: string, variant: string | undefined): Promise<Pretrained> {
+  if (weights === DEFAULT_WEIGHTS && !existsSync(weights))
+    throw new OptionError(
+      `nfgrad classify: there is no ${weights} here; nfgrad train writes it, or name a file with --weights`,
+    );
+  return openPretrained(await openFile(weights), variant);
+}
+
+/** Parts of a load, on a terminal. */
+function loading(out: NodeJS.WriteStream): (done: number, all: number) => void {
+  let shown = -1;
+  return (done, all) => {
+    const part = Math.floor((100 * done) / all);
+    if (!out.isTTY || part === shown) return;
+    shown = part;
+    out.write(done < all ? `\r\x1b[Kloading weights ${part} %` : "\r\x1b[K");
+  };
+}
+
+export const classify = command({
+  name: "classify",
+  summary: "say what is in pictures (JPEG, PNG, WebP), with a released network or your own",
+  operands: "IMAGE...",
+  options: {
+    weights: {
+      type: "text",
+      value: "FILE",
+      help: `F0_haiku.npz and the like, or what nfgrad train wrote (${DEFAULT_WEIGHTS})`,
+    },
+    variant: {
+      type: "text",
+      value: "NAME",
+      choices: variantNames,
+      help: "the network (default: as the file's name or its parameters say)",
+    },
+    topk: { type: "integer", min: 1, help: `how many classes to show (${TOP})` },
+    json: { type: "flag", help: "print one JSON object, everything else on standard error" },
+  },
+  async run({ weights = DEFAULT_WEIGHTS, variant, topk, json = false, adapter }, files) {
+    if (files.length === 0)
+      throw new OptionError(
+        "nfgrad classify: expects at least one IMAGE; see nfgrad classify --help",
+      );
+    const say = json ? console.error : console.log;
+    const net = await open(weights, variant);
+    const { classes, size, parameters } = net;
+    if (topk !== undefined && topk > classes)
+      throw new OptionError(`nfgrad classify: --topk ${topk}: the network has ${classes} classes`);
+    const names = await namesOf(net);
+    const title = names.length === 1000 && !net.description ? "ImageNet class" : "class";
+    const decode = async (file: string) => decodeImage(await readFile(file), file);
+    for (const file of files) await openFile(file); // a misspelt name shows before the weights are loaded
+    const first = await decode(files[0]!);
+    await withGpu(
+      adapter,
+      async (gpu) => {
+        say(
+          `network: NFNet-${net.variant}, ${(parameters / 1e6).toFixed(2)} M parameters, ` +
+            `images of ${size.height}x${size.width}, ${classes} classes`,
+        );
+        const { look } = await loadPretrained(gpu, net, loading(process.stderr));
+        const images = [];
+        for (const [i, file] of files.entries()) {
+          const { logits, inverted } = await look(i === 0 ? first : await decode(file));
+          const top = mostLikely(logits, names, topk ?? Math.min(TOP, classes));
+          const [best] = top as [Likely];
+          images.push({ file, class: best.class, name: best.name, top });
+          if (json) continue;
+          say(`\n${file}${inverted ? "  [dark on light: inverted]" : ""}`);
+          say(`${title}: ${best.name}.`);
+          for (const { name, probability } of top)
+            say(`  ${percent(probability).padStart(7)}  ${name}`);
+        }
+        if (!json) return;
+        const { variant } = net;
+        console.log(JSON.stringify({ weights, variant, ...size, classes, images }, null, 2));
+      },
+      say,
+    );
+  },
+});

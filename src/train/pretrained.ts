@@ -1,0 +1,190 @@
+// A network from any file of weights, ready to look at pictures: which NFNet it is, and how its pictures are prepared.
+// Trains nothing, prints nothing.
+import type { Gpu } from "../core/gpu.ts";
+import { isLazy, type Lazy, type LazyTree } from "../core/host.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { FormatError, NfgradError } from "../errors.ts";
+import { openHaiku, readHaiku } from "../io/haiku.ts";
+import { demoImage, rgbOf } from "../io/images.ts";
+import type { RandomAccess } from "../io/source.ts";
+import { type NFNet, nfnet } from "../nn/nfnet.ts";
+import type { Picture } from "../platform/types.ts";
+import {
+  classifier,
+  type Description,
+  isDescription,
+  modelOf,
+  openClassifier,
+} from "./classifier.ts";
+import { imageOf } from "./picture.ts";
+import { variantByName, variantNames } from "./recipes.ts";
+
+/** A file of weights whose network is known. Nothing is on a GPU yet. */
+export interface Pretrained {
+  readonly variant: string;
+  readonly model: NFNet;
+  readonly params: LazyTree;
+  readonly parameters: number;
+  readonly classes: number;
+  /** Of the network's input, in pixels. */
+  readonly size: { readonly height: number; readonly width: number };
+  /** What `nfgrad train` wrote of its data; null: pictures are prepared as for ImageNet. */
+  readonly description: Description | null;
+}
+
+/** Ready to look. */
+export interface Looker {
+  /** One picture's logits; `inverted` says that it was dark on light, where light on dark was learnt. */
+  look(picture: Picture): Promise<{ readonly logits: Float32Array; readonly inverted: boolean }>;
+}
+
+/** What a variant of a published network is called in a file's name, such as `F0_haiku.npz`; null without any. */
+export function variantInName(file: string): string | null {
+  const base = file.split(/[/\\]/).at(-1) ?? "";
+  const [, found] = /(?:^|[^a-z0-9])(f[0-7]\+?)(?![a-z0-9+])/i.exec(base) ?? [];
+  return found?.toUpperCase() ?? null;
+}
+
+const candidate = (name: string, numClasses: number): NFNet => {
+  const { sizes, options } = variantByName(name);
+  return nfnet({ ...options, variant: sizes, numClasses });
+};
+
+const shapesOf = (node: unknown, path = ""): [path: string, shape: readonly number[]][] => {
+  if (typeof node !== "object" || node === null) return [];
+  if ("init" in node && "shape" in node) return [[path, node.shape as readonly number[]]];
+  const under = (key: string) => (path ? `${path}/${key}` : key);
+  return Object.entries(node).flatMap(([key, sub]) => shapesOf(sub, under(key)));
+};
+
+/** Whether the file has this model's parameters, and no others of a network. */
+function fits({ spec, names }: NFNet, arrays: ReadonlyMap<string, Lazy>): boolean {
+  const own = shapesOf(spec);
+  const inFile = [...arrays.keys()].filter((name) => name.startsWith("NFNet/"));
+  return (
+    own.length === inFile.length &&
+    own.every(([path, shape]) => `${arrays.get(names[path]!)?.shape}` === `${shape}`)
+  );
+}
+
+const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+/** Haiku's name of the classifier's weight in every NFNet. */
+const CLASSIFIER = "NFNet/~/linear/w";
+
+/**
+ * Opens any file of weights: the released `F*_haiku.npz` and what else `io.openHaiku` reads, or a checkpoint of
+ * `nfgrad train`. The variant is `variant`, or what the file's name says, or the one whose parameters the file has.
+ * @throws FormatError for a file that is no network's, is of a variant that cannot be told, or does not fit it.
+ */
+export async function openPretrained(source: RandomAccess, variant?: string): Promise<Pretrained> {
+  const what = source.name ?? "the file";
+  const arrays = await readHaiku(source);
+  const last = arrays.get(CLASSIFIER);
+  if (!last) return fromCheckpoint(source, what, variant);
+  const classes = last.shape.at(-1) ?? 0;
+  if (last.shape.length !== 2 || classes < 1)
+    throw new FormatError(`${what}: "${CLASSIFIER}" is [${last.shape}], expected two dimensions`);
+  const own = variantNames.filter((name) => fits(candidate(name, classes), arrays));
+  const name = variant ?? variantInName(what) ?? (own.length === 1 ? own[0] : undefined);
+  if (name === undefined)
+    throw new FormatError(
+      `${what}: its parameters are those of ${own.join(" and of ") || "no known variant"}; name it with a variant`,
+    );
+  if (own.length && !own.includes(name))
+    throw new FormatError(`${what}: expected the parameters of ${name}, it has those of ${own[0]}`);
+  const known = candidate(name, classes);
+  const { params, meta } = await openHaiku(source, known);
+  const description = isDescription(meta.net) ? meta.net : null;
+  const model = description ? modelOf(description) : known;
+  const side = { height: known.testImsize, width: known.testImsize };
+  const size = description ? description.scaling : side;
+  return { variant: name, model, params, parameters: countOf(model), classes, size, description };
+}
+
+const countOf = ({ spec }: NFNet) => shapesOf(spec).reduce((n, [, shape]) => n + sizeOf(shape), 0);
+
+async function fromCheckpoint(
+  source: RandomAccess,
+  what: string,
+  variant?: string,
+): Promise<Pretrained> {
+  const { description, tensors } = await openClassifier(source).catch((cause) => {
+    throw new FormatError(
+      `${what}: expected an NFNet's weights under Haiku's names or a checkpoint of "nfgrad train"; ` +
+        `it has no "${CLASSIFIER}" and describes no network`,
+      { cause },
+    );
+  });
+  if (variant !== undefined && variant !== description.variant)
+    throw new FormatError(`${what}: expected a ${variant}, it is a ${description.variant}`);
+  const model = modelOf(description);
+  const { classes, scaling: size } = description;
+  const params = tensors.params as LazyTree;
+  const parameters = countOf(model);
+  return { variant: description.variant, model, params, parameters, classes, size, description };
+}
+
+/** The same tree; tells how many values have been read. */
+function counting(tree: LazyTree, told: (values: number) => void): LazyTree {
+  if (isLazy(tree)) {
+    const { shape, dtype } = tree;
+    return {
+      shape,
+      dtype,
+      read: () => tree.read(),
+      async *pieces() {
+        for await (const piece of tree.pieces?.() ?? [await tree.read()]) {
+          told(piece.length);
+          yield piece;
+        }
+      },
+    };
+  }
+  if (Array.isArray(tree)) return tree.map((sub: LazyTree) => counting(sub, told));
+  const entries = Object.entries(tree as Record<string, LazyTree>);
+  return Object.fromEntries(entries.map(([key, sub]) => [key, counting(sub, told)]));
+}
+
+/**
+ * Loads the weights.
+ * @param onProgress How many parameters are loaded, of all.
+ * @throws ShapeError for weights that do not fit the network.
+ */
+export async function loadPretrained(
+  gpu: Gpu,
+  { model, params: stored, parameters, description, size }: Pretrained,
+  onProgress?: (done: number, all: number) => void,
+): Promise<Looker> {
+  const params = gpu.init(model.spec, { zeros: true });
+  let done = 0;
+  const told = (values: number) => {
+    done += values;
+    onProgress?.(done, parameters);
+  };
+  await gpu.assign(params as object, counting(stored, told));
+  if (description) {
+    const net = classifier(gpu, description, model, params);
+    return {
+      async look(picture) {
+        const { image, inverted } = imageOf(picture, description.image);
+        return { logits: finite(await net.logits(image)), inverted };
+      },
+    };
+  }
+  const predict = gpu.record((x: Tensor) => model(params, x, { train: false }), {
+    name: "predict",
+  });
+  return {
+    async look(picture) {
+      const { data, shape } = demoImage(rgbOf(picture), size.height);
+      const logits = await predict({ data, shape: [1, ...shape] }).data();
+      return { logits: finite(logits as Float32Array), inverted: false };
+    },
+  };
+}
+
+function finite(logits: Float32Array): Float32Array {
+  if (logits.every(Number.isFinite)) return logits;
+  throw new NfgradError("classify: the network's outputs are not finite: are these its weights?");
+}
