@@ -39,16 +39,18 @@ function browserFile() {
   const code = read("dist/nfgrad.browser.min.js");
   assert.doesNotMatch(code, /["']webgpu["']|["']node:|\brequire\(/);
   assert.match(code, /navigator\.gpu/);
+  assert.doesNotMatch(code, /Carassius/); // ImageNet's class names are an entry of their own
 }
 
 /** A user's program, by the package's own name, with its types. */
 function library() {
   const program = `
     import { type Gpu, openGpu, ops, type Tensor } from "nfgrad";
+    import { imagenetClasses } from "nfgrad/imagenet";
     import * as parity from "nfgrad/parity";
     const gpu: Gpu = await openGpu();
     const y: Tensor = ops.mul(gpu.tensor([1, 2, 3]), gpu.tensor([2, 2, 2]));
-    console.log([...(await y.data())].join(), typeof parity.run);
+    console.log([...(await y.data())].join(), typeof parity.run, imagenetClasses[1]);
     await gpu.close();
   `;
   const file = join(root, "dist", "user.mts"); // inside the package, so that it finds itself
@@ -65,7 +67,10 @@ function library() {
     );
     assert.equal(tsc.stdout, "");
     const { stdout, errors, status } = run(join(root, "dist/user.mjs"));
-    assert.deepEqual([stdout, errors, status], ["2,4,6 function\n", "", 0]);
+    assert.deepEqual(
+      [stdout, errors, status],
+      ["2,4,6 function goldfish, Carassius auratus\n", "", 0],
+    );
   } finally {
     for (const name of ["user.mts", "user.mjs"]) rmSync(join(root, "dist", name), { force: true });
   }
@@ -111,12 +116,14 @@ async function command() {
   const wrong = nfgrad("train", "--epoch", "3");
   const message = "error: nfgrad train: unknown option '--epoch'; see nfgrad train --help\n";
   assert.deepEqual([wrong.errors, wrong.status], [message, 1]);
-  assert.match(nfgrad("--help").stdout, /train .*\n.*predict .*\n.*info .*\n.*parity /);
+  assert.match(nfgrad("--help").stdout, /train .*\n.*classify .*\n.*info .*\n.*parity /);
   assert.match(nfgrad("info").stdout, /^nfgrad \d.*\nadapter: .*\((soft|hard)ware\)\n/);
 
   writeBars();
-  const options = ["--data", work, "--classes", "4", "--epochs", "12", "--batch", "16"];
-  const trained = nfgrad("train", ...options, "--out", "net/bars.safetensors");
+  const checkpoint = "net/bars.safetensors";
+  const data = ["--data", work, "--classes", "4"];
+  const options = [...data, "--epochs", "12", "--batch", "16"];
+  const trained = nfgrad("train", ...options, "--out", checkpoint);
   assert.deepEqual([trained.errors, trained.status], ["", 0]);
   assert.match(trained.stdout, /^adapter: /);
   assert.match(trained.stdout, /epoch 12\/12 .* images\/s {2}test 100\.0 %\n/);
@@ -130,9 +137,23 @@ async function command() {
   const grey = Uint8Array.from({ length: 576 }, (_, i) => (Math.abs((i % 24) - 12) < 3 ? 30 : 255));
   const raw = { width, height, channels: 1 };
   await sharp(grey, { raw }).png().toFile(join(work, "upright.png"));
-  const seen = nfgrad("predict", "upright.png", "--weights", "net/bars.safetensors");
-  assert.deepEqual([seen.errors, seen.status], ["", 0]);
-  assert.match(seen.stdout, /\nupright\.png: 0 \(\d\d\.\d %\), then .*inverted\]\n$/);
+  const { stdout, errors, status } = nfgrad("classify", "upright.png", "--weights", checkpoint);
+  assert.deepEqual([errors, status], ["", 0]);
+  assert.match(
+    stdout,
+    /\nupright\.png {2}\[dark on light: inverted\]\nclass: 0\.\n +\d\d\.\d % {2}0\n/,
+  );
+
+  // The same network under Haiku's names, as a released one comes.
+  const haiku = "net/bars.npz";
+  const converted = nfgrad("train", ...data, "--resume", checkpoint, "--haiku", haiku);
+  assert.deepEqual([converted.errors, converted.status], ["", 0]);
+  const seen = nfgrad("classify", "upright.png", "--weights", haiku, "--topk", "2", "--json");
+  assert.equal(seen.status, 0);
+  assert.match(seen.errors, /^adapter: .*\nnetwork: NFNet-demo, .* 4 classes\n$/);
+  const { images } = JSON.parse(seen.stdout);
+  assert.deepEqual([images.length, images[0].name, images[0].top.length], [1, "0", 2]);
+  assert.match(stdout, new RegExp(`${(100 * images[0].top[0].probability).toFixed(1)} %`));
 }
 
 try {
