@@ -1,8 +1,9 @@
 // `nfgrad classify`: what a trained network sees in pictures, as the reference's demo says it.
 import { existsSync } from "node:fs";
-import { decodeImage, readFile } from "#platform";
 import { OptionError } from "../errors.ts";
 import { openFile } from "../io/checkpoint.ts";
+import { readPicture } from "../io/images.ts";
+import { kindOf } from "../platform/types.ts";
 import {
   loadPretrained,
   openPretrained,
@@ -44,6 +45,12 @@ async function open(weights: string, variant: string | undefined): Promise<Pretr
       `nfgrad classify: there is no ${weights} here; nfgrad train writes it, or name a file with --weights`,
     );
   return openPretrained(await openFile(weights), variant);
+}
+
+/** What is no picture at all shows before the weights are loaded. */
+async function checkKind(file: string): Promise<void> {
+  const source = await openFile(file);
+  kindOf(await source.read(0, Math.min(source.size, 12)), file);
 }
 
 /** Parts of a load, on a terminal. */
@@ -88,8 +95,8 @@ export const classify = command({
       throw new OptionError(`nfgrad classify: --topk ${topk}: the network has ${classes} classes`);
     const names = await namesOf(net);
     const title = names.length === 1000 && !net.description ? "ImageNet class" : "class";
-    const decode = async (file: string) => decodeImage(await readFile(file), file);
-    for (const file of files) await openFile(file); // a misspelt name shows before the weights are loaded
+    for (const file of files) await checkKind(file);
+    const decode = async (file: string) => readPicture(await openFile(file));
     const first = await decode(files[0]!);
     await withGpu(
       adapter,

@@ -17,12 +17,10 @@ import { type ByteSource, exactly, randomAccess } from "./source.ts";
 const MOST_BYTES = 2 ** 28;
 
 /**
- * Decodes a JPEG, PNG or WebP file into what Pillow's `Image.open(file).convert("RGB")` gives: no turning by EXIF, no
- * colour profile, alpha dropped; of 16-bit values the high bytes. In Node it needs npm "sharp".
- * @param name For errors; default: the source's own.
- * @throws FormatError if it is none of these formats, broken, truncated or too large, or the package is missing.
+ * Decodes a JPEG, PNG or WebP file: as `readImage`, with alpha.
+ * @throws FormatError as `readImage`.
  */
-export async function readImage(source: ByteSource, name?: string): Promise<RgbImage> {
+export async function readPicture(source: ByteSource, name?: string): Promise<Picture> {
   const file = randomAccess(source);
   const what = name ?? file.name ?? "picture";
   if (file.size > MOST_BYTES)
@@ -30,8 +28,17 @@ export async function readImage(source: ByteSource, name?: string): Promise<RgbI
       `${what}: expected a picture of up to ${MOST_BYTES} bytes, got ${file.size}`,
     );
   const bytes = await exactly(file, 0, file.size, what);
-  return rgbOf(await decodeImage(bytes as Uint8Array<ArrayBuffer>, what));
+  return decodeImage(bytes as Uint8Array<ArrayBuffer>, what);
 }
+
+/**
+ * Decodes a JPEG, PNG or WebP file into what Pillow's `Image.open(file).convert("RGB")` gives: no turning by EXIF, no
+ * colour profile, alpha dropped; of 16-bit values the high bytes. In Node it needs npm "sharp".
+ * @param name For errors; default: the source's own.
+ * @throws FormatError if it is none of these formats, broken, truncated or too large, or the package is missing.
+ */
+export const readImage = async (source: ByteSource, name?: string): Promise<RgbImage> =>
+  rgbOf(await readPicture(source, name));
 
 /** A decoded picture without its alpha. */
 export function rgbOf({ width, height, data }: Picture): RgbImage {
