@@ -46,7 +46,7 @@ def new_cases(seed):
         defaults = RECIPES[category].defaults
         drawn = defaults and not any(part in reference for part in _WITHOUT_DRAWS)
         short = reference.split(":")[-1].split(".__")[0].split(",")[0].split(" ")[0].replace("hk.", "").lower()
-        for i in range(count):
+        for _ in range(count):
             config = {**(defaults(rng) if drawn or category == "curve" else {}), **fixed}
             if config.get("inputs_of"):
                 config["inputs_of"] = problem
@@ -56,6 +56,7 @@ def new_cases(seed):
                 config = {k: v for k, v in config.items() if k != "stochdepth_rate"}
             if category == "random":
                 config.pop("seed")
-            id_ = problem if "shapes" in config else f"{category}-{short}-{i}-s{seed}"
+            number = sum(case["id"].startswith(f"{category}-{short}-") for case in cases)
+            id_ = problem if "shapes" in config else f"{category}-{short}-{number}-s{seed}"
             cases.append({"id": id_, "category": category, "reference": reference, "config": config})
     return cases
