@@ -36,7 +36,11 @@ const errors: Case = {
       throws(what, make, ShapeError, message);
     await bad("k", () => ops.topKAccuracy(x, labels, { k: 0 }), /k 0 expects an integer/);
     await bad("n", () => ops.topKAccuracy(x, few, { k: 1 }), /\[2,3\] and labels \[3\]/);
-    await bad("labels", () => ops.topKAccuracy(x, x, { k: 1 }), /labels is f32 \[2,3\], expected u32/);
+    await bad(
+      "labels",
+      () => ops.topKAccuracy(x, x, { k: 1 }),
+      /labels is f32 \[2,3\], expected u32/,
+    );
     for (const t of [x, labels, few]) t.dispose();
   },
 };
