@@ -32,10 +32,14 @@ export interface Input {
 /** An input made by its rule; null for one that is only stored. */
 export function makeInput(spec: unknown): Input | null {
   if (!isObject(spec)) throw new FormatError("is not an object");
-  onlyKeys(spec, ["shape", "fill", "fillInt", "stored"]);
+  onlyKeys(spec, ["shape", "fill", "fillInt", "constant", "stored"]);
   const shape = shapeOf(spec);
   const n = sizeOf(spec);
-  if (spec.fill !== undefined && spec.fillInt !== undefined) throw new FormatError("has two rules");
+  const rules = [spec.fill, spec.fillInt, spec.constant].filter((rule) => rule !== undefined);
+  if (rules.length > 1) throw new FormatError("has two rules");
+  if (typeof spec.constant === "number") {
+    return { data: new Float32Array(n).fill(spec.constant), shape };
+  }
   if (isObject(spec.fill)) {
     onlyKeys(spec.fill, ["name", "mean", "std"]);
     const { name, mean, std } = spec.fill;
@@ -48,7 +52,7 @@ export function makeInput(spec: unknown): Input | null {
     if (typeof name === "string" && typeof k === "number") {
       return { data: fillInt(name, n, k), shape };
     }
-  } else if (spec.fill === undefined && spec.fillInt === undefined) return null;
+  } else if (rules.length === 0) return null;
   throw new FormatError(`has a rule that is not understood: ${JSON.stringify(spec)}`);
 }
 

@@ -9,6 +9,7 @@ import { modules } from "./modules.ts";
 import { nfblock } from "./nfblock.ts";
 import { nfnet } from "./nfnet.ts";
 import { optimCategory } from "./optim.ts";
+import { others } from "./others.ts";
 import { preprocess } from "./preprocess.ts";
 import { randomCategory } from "./random.ts";
 import { wsconv } from "./wsconv.ts";
@@ -23,6 +24,7 @@ export const categories: Readonly<Record<string, Category>> = {
   nfblock,
   nfnet,
   optim: optimCategory,
+  others,
   preprocess,
   random: randomCategory,
   wsconv,

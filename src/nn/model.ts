@@ -203,6 +203,8 @@ export function variantOf<V>(
   throw new OptionError(`${name}: variant '${given}' is none of ${known}`);
 }
 
+type Shared = Required<Omit<BlockOptions, "activation">> & { readonly stochdepthRate: number };
+
 interface Stage {
   readonly width: number;
   readonly depth: number;
@@ -219,7 +221,7 @@ export function stack<T extends Stage, B>(
   name: string,
   stages: readonly T[],
   { inCh, alpha, stochdepthRate }: { inCh: number; alpha: number; stochdepthRate: number },
-  make: (common: Required<Omit<BlockOptions, "activation">>, stage: T, index: number) => B,
+  make: (common: Shared, stage: T, index: number) => B,
 ): B[] {
   const count = stages.reduce((n, s) => n + s.depth, 0);
   if (!(count >= 1) || stages.some((s) => !Number.isInteger(s.depth) || s.depth < 0)) {
@@ -247,4 +249,20 @@ export function stack<T extends Stage, B>(
     }
   }
   return blocks;
+}
+
+/**
+ * The 7x7 stem and the four stages of the ResNets with plain convolutions; fewer with fewer depths.
+ * @throws OptionError for a width that is not whole, or more stages.
+ */
+export function plainStages(name: string, depth: readonly number[], width: number) {
+  if (!(Number.isInteger(width) && width >= 1))
+    throw new OptionError(`${name}: width ${width} expects a whole number above 0`);
+  if (depth.length > 4)
+    throw new OptionError(`${name}: variant.depth has ${depth.length} stages, expected 4 or fewer`);
+  const first = { inCh: 3, outCh: 16 * width, kernel: 7, stride: 2 };
+  const stages = depth.map((blocks, i) => {
+    return { width: 64 * 2 ** i * width, depth: blocks, stride: i === 0 ? 1 : 2 };
+  });
+  return { first, stages, numBlocks: depth.reduce((n, d) => n + d, 0) };
 }
