@@ -52,6 +52,8 @@ export function optimizerOptions(config: Settings, weightDecay: number | null = 
   };
   switch (name) {
     case "SGD":
+      config.any("eps"); // curves name SGD_AGC's options for both
+      if (isSet("clipping")) throw new FormatError("SGD takes no clipping");
       return { kind: "sgd", options: sgd() } as const;
     case "SGD_AGC": {
       const clipping = config.numberOrNull("clipping", 0.01);
