@@ -13,9 +13,10 @@ test.each([
   "wsconv",
   "modules",
   "nfblock",
-  "nfnet",
   "optim",
   "groups",
   "checkpoints",
   "preprocess",
 ])("%s", (category) => expectAllPass(new RegExp(`^${category}$`)), LONG);
+
+test("nfnet: tiny ones", () => expectAllPass(/^nfnet-tiny(?!-trainmode)/), LONG);
