@@ -52,3 +52,13 @@ export function variantOf(given: unknown): Options["variant"] {
     entries.map(([key, value]) => [RENAMED[key], value]),
   ) as unknown as Options["variant"];
 }
+
+/** The small variant of the goldens, as the other cases of a set usually spell it out. */
+export const TINY_NFNET = {
+  width: [16, 32, 64, 64],
+  depth: [1, 2, 2, 1],
+  group_width: [8, 8, 8, 8],
+  train_imsize: 32,
+  test_imsize: 32,
+  drop_rate: 0,
+};

@@ -15,6 +15,8 @@ test.each([
   "nfblock",
   "optim",
   "groups",
+  "metadata",
+  "others",
   "checkpoints",
   "preprocess",
 ])("%s", (category) => expectAllPass(new RegExp(`^${category}$`)), LONG);

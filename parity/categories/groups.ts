@@ -6,7 +6,7 @@ import { nfnetExperiment, nfRegnetExperiment } from "../experiments.ts";
 import type { Goldens } from "../goldens.ts";
 import { difference } from "../json.ts";
 import { failed, type Judgement } from "../judge.ts";
-import { variantOf } from "../nfnetOptions.ts";
+import { TINY_NFNET, variantOf } from "../nfnetOptions.ts";
 
 export const groups: Category = {
   side: "own",
@@ -37,22 +37,12 @@ function experiment(name: string): unknown {
   throw new FormatError(`unknown experiment ${name}`);
 }
 
-/** The small variant of the goldens, as the other cases of a set usually spell it out. */
-const TINY = {
-  width: [16, 32, 64, 64],
-  depth: [1, 2, 2, 1],
-  group_width: [8, 8, 8, 8],
-  train_imsize: 32,
-  test_imsize: 32,
-  drop_rate: 0,
-};
-
 function tinyOr(name: string, goldens: Goldens) {
   if (name !== "Tiny") return variantOf(name);
   const spelled = goldens.cases.find(
     ({ category, config }) => category === "curve" && typeof config.variant === "object",
   );
-  return variantOf(spelled?.config.variant ?? TINY);
+  return variantOf(spelled?.config.variant ?? TINY_NFNET);
 }
 
 /** Haiku name -> what `optim.nfnetGroups` makes of the experiment's optimizer for that parameter. */

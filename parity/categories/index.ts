@@ -5,6 +5,7 @@ import { checkpoints } from "./checkpoints.ts";
 import { curve } from "./curve.ts";
 import { fill } from "./fill.ts";
 import { groups } from "./groups.ts";
+import { metadata } from "./metadata.ts";
 import { modules } from "./modules.ts";
 import { nfblock } from "./nfblock.ts";
 import { nfnet } from "./nfnet.ts";
@@ -20,6 +21,7 @@ export const categories: Readonly<Record<string, Category>> = {
   curve,
   fill,
   groups,
+  metadata,
   modules,
   nfblock,
   nfnet,

@@ -83,9 +83,10 @@ function fixupBlock(options: BlockOptions): Block<FixupBlockSpec, PlainBlockConf
 
 export type FixupResnetSpec = {
   readonly initialConv: PlainConvSpec;
+  /** Beside each other, as in Haiku's tree, though bias2 is created last. */
   readonly bias1: ParamSpec;
-  readonly blocks: readonly FixupBlockSpec[];
   readonly bias2: ParamSpec;
+  readonly blocks: readonly FixupBlockSpec[];
   readonly linear: LinearSpec;
 };
 
@@ -115,12 +116,17 @@ export function fixupResnet(options: PlainResnetOptions): FixupResnet {
     },
   );
   const poolCh = blocks.at(-1)!.config.outCh;
-  const fc = linear({ inCh: poolCh, outCh: numClasses, wInit: options.fcInit ?? zeros });
+  const fc = linear({
+    inCh: poolCh,
+    outCh: numClasses,
+    wInit: options.fcInit ?? zeros,
+    draws: drawsBefore + (dropRate > 0 ? 1 : 0),
+  });
   const spec: FixupResnetSpec = {
     initialConv: initialConv.spec,
     bias1: param([], zeros),
+    bias2: param([], zeros),
     blocks: blocks.map((b) => b.spec),
-    bias2: param([], zeros, { draws: drawsBefore + (dropRate > 0 ? 1 : 0) }),
     linear: fc.spec,
   };
   return model<FixupResnetSpec, Params<FixupResnetSpec>, FixupBlockSpec, PlainBlockConfig>({
