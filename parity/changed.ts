@@ -16,7 +16,7 @@ export interface Changeable {
 
 const folders: string[] = [];
 export function removeChanged(): void {
-  for (const folder of folders) rmSync(folder, { recursive: true });
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 }
 
 /** A folder with one case of the committed goldens, changed. */
@@ -26,16 +26,17 @@ export async function changed(id: string, change: (given: Changeable) => void): 
   const manifest: Json = JSON.parse(readFileSync(join(GOLDEN, "manifest.json"), "utf8"));
   const entry = manifest.cases.find((c: Json) => c.id === id);
   const tensors = new Map<string, HostTensor>();
-  if (entry.file) {
-    const { entries } = await readSafetensors(readFileSync(join(GOLDEN, entry.file)));
+  const { file, side: sideFile } = entry; // the change may rename them, to what must be refused
+  if (file) {
+    const { entries } = await readSafetensors(readFileSync(join(GOLDEN, file)));
     for (const [name, e] of entries) tensors.set(name, await e.read());
   }
-  const side = entry.side ? JSON.parse(readFileSync(join(GOLDEN, entry.side), "utf8")) : null;
+  const side = sideFile ? JSON.parse(readFileSync(join(GOLDEN, sideFile), "utf8")) : null;
   change({ entry, tensors, side });
-  if (entry.file) writeFileSync(join(folder, entry.file), safetensorsBytes(tensors));
-  if (side) writeFileSync(join(folder, entry.side), JSON.stringify(side));
+  if (file) writeFileSync(join(folder, file), safetensorsBytes(tensors));
+  if (side) writeFileSync(join(folder, sideFile), JSON.stringify(side));
   const cases = [entry];
-  const problem = manifest.cases.find((c: Json) => c.id === entry.config.inputs_of);
+  const problem = manifest.cases.find((c: Json) => c.id === entry.config?.inputs_of);
   if (problem) {
     cases.push(problem);
     copyFileSync(join(GOLDEN, problem.file), join(folder, problem.file));

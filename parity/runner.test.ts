@@ -191,7 +191,7 @@ const wrong: [what: string, id: string, change: (given: Changeable) => void, not
     "an unknown optimizer",
     "opt-agc",
     ({ entry }) => (entry.config.optimizer = "Lion"),
-    /not supported yet/,
+    /unknown optimizer Lion/,
   ],
   [
     "an unknown group",

@@ -110,10 +110,6 @@ RANDOM = Recipe(_random, _random_inputs, f32_only=lambda name: name != "logits",
 _HIDDEN_SETTINGS = ("kernel",)
 
 
-def _classes(variant):
-    return 10 if variant == "Tiny" else 1000
-
-
 def _families():
     """(name in the side file, model, image sizes of the FLOP counts)."""
     tiny = {"width": [16, 32, 64, 64], "depth": [1, 2, 2, 1], "group_width": [8] * 4, "train_imsize": 32,
@@ -123,11 +119,11 @@ def _families():
     for table, make, prefix in (({**variants.NFNETS, "Tiny": tiny}, models.nfnet, "NFNet"),
                                 ({**variants.NF_REGNETS, "Tiny": tiny_regnet}, models.nf_regnet, "NF_RegNet")):
         for name, sizes in table.items():
-            yield f"{prefix}-{name}", functools.partial(make, _classes(name), sizes), (
+            yield f"{prefix}-{name}", functools.partial(make, 10 if sizes is tiny else 1000, sizes), (
                 sizes["train_imsize"], sizes["test_imsize"])
     resnets_and_tiny = {**variants.RESNETS, "Tiny": {"depth": TINY_DEPTH}}
     for name, sizes in resnets_and_tiny.items():
-        yield f"NF_ResNet-{name}", functools.partial(models.nf_resnet, _classes(name), sizes), (224,)
+        yield f"NF_ResNet-{name}", functools.partial(models.nf_resnet, 1000, sizes), (224,)
     yield "NF_ResNet-ResNet50-SE", functools.partial(models.nf_resnet, 1000, use_se=True), (224,)
     for name in ("ResNet50", "ResNet101"):
         for version, preactivation in (("v2", True), ("v1", False)):
