@@ -41,7 +41,7 @@ describe("shell commands in documents", () => {
     JSON.parse(readFileSync(join(root, "package.json"), "utf8")).scripts ?? {},
   );
   const known =
-    /^(cd|git clone|export \w+=|eval|#|NFGRAD_\w+=\S+ |npm (ci|install|i|test|pack|publish)\b)/;
+    /^(cd|git clone|export \w+=|eval|#|NFGRAD_\w+=\S+ |npm (ci|install|i|test|pack|publish)\b|python3 -m venv |venv\/bin\/pip install )/;
   const commands = existsSync(join(root, "src/cli/main.ts"))
     ? readFileSync(join(root, "src/cli/main.ts"), "utf8")
     : "";
@@ -52,7 +52,9 @@ describe("shell commands in documents", () => {
       if (script) return expect(scripts).toContain(script);
       const command = /^(?:npx )?nfgrad ([\w-]+)/.exec(plain)?.[1];
       if (command) return expect(commands).toContain(command);
-      const file = /^(?:bash|sh|node|npx vitest run|npx tsx) ([\w./-]+)/.exec(plain)?.[1];
+      const file = /^(?:bash|sh|node|npx vitest run|npx tsx|venv\/bin\/python) ([\w./-]+)/.exec(
+        plain,
+      )?.[1];
       if (file) return expect(existsSync(join(root, file)), file).toBe(true);
       expect(plain).toMatch(known);
     });
