@@ -1,10 +1,10 @@
-// Batch normalization with its own and with given statistics, and one step of their moving average.
+// Batch normalization with its own and with given statistics.
 
 import { type Gpu, ops, ShapeError } from "../../src/index.ts";
 import { type Case, opCase, rand, throws, uniform, values } from "../harness.ts";
 import { type F64, f64 } from "../oracle.ts";
 
-const { batchNorm, batchNormEval, movingAverage } = ops;
+const { batchNorm, batchNormEval } = ops;
 
 const column = (x: F64, c: number): Float64Array => {
   const cols = x.shape.at(-1)!;
@@ -161,32 +161,6 @@ const givenBare = opCase({
   dispatches: { forward: 1, backward: 1 },
 });
 
-const average = ([0, 1, 2, 7, 1000] as const).flatMap((steps) =>
-  [0, 0.9, 0.9999].map((decay) =>
-    opCase({
-      name: `movingAverage with decay ${decay} after ${steps} steps`,
-      inputs: { value: rand([1, 1, 65]), counter: values([steps], []), hidden: rand([1, 1, 65]) },
-      apply: ({ value, counter, hidden }) => movingAverage(value, counter, hidden, { decay }),
-      oracle: ({ value, counter, hidden }) => {
-        const nextHidden = f64(
-          hidden.shape,
-          hidden.data.map((h, i) => h * decay + value.data[i]! * (1 - decay)),
-        );
-        const seen = -Math.expm1((steps + 1) * Math.log(decay));
-        return {
-          nextCounter: f64([], [counter.data[0]! + 1]),
-          nextHidden,
-          average: f64(
-            hidden.shape,
-            nextHidden.data.map((h) => h / seen),
-          ),
-        };
-      },
-      tolerance: 4e-7,
-      dispatches: { forward: 1 },
-    }),
-  ),
-);
 /** Over any axes: the case's x with its axes in another order is [rows, cols]. */
 const anyAxes = [
   { shape: [3, 4, 5], axes: [0] },
@@ -252,7 +226,7 @@ const anyAxes = [
 });
 
 const errors: Case = {
-  name: "batchNorm and movingAverage refuse what they cannot take",
+  name: "batchNorm refuses what it cannot take",
   run: async (gpu: Gpu) => {
     const [x, vector, three] = [gpu.zeros([2, 3, 4]), gpu.zeros([4]), gpu.zeros([3])];
     const [ids, one] = [gpu.zeros([2, 4], "u32"), gpu.zeros([])];
@@ -269,24 +243,6 @@ const errors: Case = {
     await throws("an axis twice", () => batchNorm(x, { axes: [0, -3] }), ShapeError, /twice/);
     await throws("eps", () => batchNorm(x, { eps: -1 }), ShapeError, /eps -1/);
     await throws("mean", () => batchNormEval(x, three, vector), ShapeError, /mean is \[3\]/);
-    await throws(
-      "decay",
-      () => movingAverage(three, one, three, { decay: 1 }),
-      ShapeError,
-      /decay 1/,
-    );
-    await throws(
-      "sizes",
-      () => movingAverage(vector, one, three, { decay: 0 }),
-      ShapeError,
-      /\[4\]/,
-    );
-    await throws(
-      "counter",
-      () => movingAverage(three, three, three, { decay: 0 }),
-      ShapeError,
-      /counter \[3\]/,
-    );
     for (const t of [x, vector, three, ids, one]) t.dispose();
   },
 };
@@ -302,7 +258,6 @@ export const cases: readonly Case[] = [
   nan,
   ...given,
   givenBare,
-  ...average,
   ...anyAxes,
   errors,
 ];
