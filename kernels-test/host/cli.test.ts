@@ -50,6 +50,20 @@ test.each([
   expect(() => read(sample, args)).toThrow(message);
 });
 
+test("an option whose value may be left out", () => {
+  const json = { type: "text", value: "FILE", optional: true, help: "where to" } as const;
+  const one = command({
+    name: "one",
+    summary: "",
+    options: { json, all: { type: "flag", help: "" } },
+    run: async () => {},
+  });
+  expect(read(one, ["--json", "--all"]).values).toEqual({ json: true, all: true });
+  expect(read(one, ["--json"]).values).toEqual({ json: true });
+  expect(read(one, ["--json", "a.json"]).values).toEqual({ json: "a.json" });
+  expect(help(one)).toContain("--json [FILE]");
+});
+
 test("operands where there are none", () => {
   expect(() => read(train, ["x"])).toThrow(/nfgrad train: expects only options, got 'x'/);
 });
