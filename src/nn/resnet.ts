@@ -15,13 +15,7 @@ import {
 } from "./batchNorm.ts";
 import type { LinearSpec } from "./block.ts";
 import { zeros } from "./init.ts";
-import {
-  conv2d,
-  linear,
-  type Mode,
-  meanVariance,
-  type PlainConvSpec,
-} from "./layers.ts";
+import { conv2d, linear, type Mode, meanVariance, type PlainConvSpec } from "./layers.ts";
 import {
   type Described,
   drawsOfAll,
