@@ -88,7 +88,7 @@ export function judgeEqual(ours: ArrayLike<number>, theirs: ArrayLike<number | b
     maxAbs = Math.max(maxAbs, Math.abs(ours[i]! - Number(theirs[i])));
   }
   const pass = different === 0;
-  return { ...NOTHING, rule: "equal", pass, elements: theirs.length, e: different, maxAbs, note };
+  return { ...EMPTY, rule: "equal", pass, elements: theirs.length, e: different, maxAbs, note };
 }
 
 /** Largest share of pixels that may differ, by one grey level. */
@@ -117,7 +117,7 @@ export function judgePixels(
     ? `${different.size} of ${pixels} pixels differ, by up to ${levels}`
     : "";
   const elements = ours.length;
-  return { ...NOTHING, rule: "equal", pass, elements, e: different.size, maxAbs: levels, note };
+  return { ...EMPTY, rule: "equal", pass, elements, e: different.size, maxAbs: levels, note };
 }
 
 function judgeValues(
@@ -140,7 +140,7 @@ function judgeValues(
   const apart = (a: ArrayLike<number>, b: ArrayLike<number>) => relative(a, b, judged);
   if (judged.length === 0) {
     const note = size === 0 ? "no elements" : "no element is judged";
-    return { ...NOTHING, rule: "f64", pass: true, elements: size, note };
+    return { ...EMPTY, rule: "f64", pass: true, elements: size, note };
   }
   const own = !f64 ? null : f32 ? apart(f32, f64) : expected.rel;
   const found = {
@@ -259,7 +259,7 @@ type Near = Found & { readonly e32: number };
 const isNear = (found: Found): found is Near => found.e32 !== undefined;
 
 function rated(rule: Rule, e: number, own: number | null, found: Found, zero: boolean): Judgement {
-  const row = { ...NOTHING, ...found, rule, e, own };
+  const row = { ...EMPTY, ...found, rule, e, own };
   if (zero) {
     const note = e === 0 ? "" : "the reference is exactly 0";
     return { ...row, pass: e === 0, ratio: e === 0 ? 0 : Number.POSITIVE_INFINITY, note };
@@ -274,32 +274,24 @@ function rated(rule: Rule, e: number, own: number | null, found: Found, zero: bo
 
 function matched(near: Near, own: number | null, zero: boolean): Judgement {
   const pass = zero ? near.e32 === 0 : near.e32 <= F32_ONLY;
-  return { ...NOTHING, ...near, rule: "f32", pass, e: near.e32, own, note: "against f32 alone" };
+  return { ...EMPTY, ...near, rule: "f32", pass, e: near.e32, own, note: "against f32 alone" };
 }
 
 /** JSON values: equal, real numbers to 1e-12. */
 export function judgeJson(ours: unknown, theirs: unknown): Judgement {
   const note = difference(ours, theirs);
   const [pass, e, elements] = [note === null, note === null ? 0 : 1, leafCount(theirs)];
-  return { ...NOTHING, rule: "json", pass, elements, e, note: note ?? "" };
+  return { ...EMPTY, rule: "json", pass, elements, e, note: note ?? "" };
 }
 
 const matchF32 = (own: number | null, { byDesign = false }: JudgeOptions) =>
   byDesign && own !== null && !(own <= BY_DESIGN);
 
 export function failed(rule: Rule, note: string): Judgement {
-  return { ...NOTHING, rule, pass: false, e: Number.NaN, note };
+  return { ...EMPTY, rule, pass: false, e: Number.NaN, note };
 }
 
-const NOTHING = {
-  elements: 0,
-  e: 0,
-  own: null,
-  ratio: null,
-  maxAbs: null,
-  e32: null,
-  maxUlp: null,
-};
+const EMPTY = { elements: 0, e: 0, own: null, ratio: null, maxAbs: null, e32: null, maxUlp: null };
 
 const isZero = (values: ArrayLike<number>, at: readonly number[]) =>
   at.every((i) => values[i] === 0);
