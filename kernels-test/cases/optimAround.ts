@@ -226,6 +226,15 @@ const refusals: Case = {
   async run(gpu) {
     const params = inArenas(gpu, weights(small));
     const { live } = gpu.memory();
+    const own = optim.adam(params);
+    await throws(
+      "itself",
+      () => own.update(params, { lr: 1 }),
+      OptionError,
+      /'w' is the parameter/,
+    );
+    equal("no step was counted", await own.state.step.item(), 0);
+    own.dispose();
     const bad: readonly [() => unknown, RegExp][] = [
       [
         () => optim.adam(params, { beta1: 1 }),

@@ -10,7 +10,16 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { FormatError, type Gpu, ShapeError, type Tensor } from "../../src/index.ts";
+import {
+  FormatError,
+  type Gpu,
+  io,
+  nn,
+  optim,
+  ShapeError,
+  type Tensor,
+  tree,
+} from "../../src/index.ts";
 import { load, openFile, save, writeCheckpoint } from "../../src/io/checkpoint.ts";
 import { safetensorsBytes } from "../../src/io/safetensors.ts";
 import { openTestGpu } from "../gpu.ts";
@@ -125,4 +134,36 @@ describe("wrong files", () => {
   test("the engine still works", async () => {
     expect(await gpu.tensor([5]).data()).toEqual(Float32Array.of(5));
   });
+});
+
+test("running statistics and an optimizer's step lie under Haiku's names, and come back", async () => {
+  const model = nn.resnet({ variant: { depth: [1, 1, 1, 1] }, width: 1, numClasses: 3 });
+  const [params, state] = [gpu.init(model.spec, { seed: 1 }), gpu.init(model.stateSpec)];
+  const opt = optim.adam(params);
+  const grads = gpu.init(model.spec, { seed: 3 });
+  opt.update(grads, { lr: 0.01 });
+  gpu.assign(state.finalBn!.meanEma.counter, { data: Float32Array.of(7), shape: [] });
+  const beside = { state, opt: opt.state };
+  for (const format of ["npz", "safetensors"] as const) {
+    const file = await io.saveHaiku(params, model, { format, beside, meta: { step: 1 } });
+    const names = [...(await io.readHaiku(file)).keys()];
+    expect(names).toContain("state/ResNet/~/final_bn/~/mean_ema/counter");
+    expect(names).toContain("opt/expAvg/ResNet/~/initial_conv/w");
+    expect(names).toContain("opt/step");
+    const found = await io.openHaiku(file, model);
+    const fresh = { params: gpu.init(model.spec, { seed: 2 }), state: gpu.init(model.stateSpec) };
+    const other = optim.adam(fresh.params);
+    await gpu.assign(fresh.params, found.params);
+    await gpu.assign({ state: fresh.state, opt: other.state }, found.beside);
+    expect(await other.state.step.item()).toBe(1);
+    const [is, was] = await Promise.all([
+      gpu.read({ ...fresh, opt: other.state }),
+      gpu.read({ params, state, opt: opt.state }),
+    ]);
+    expect(is).toEqual(was);
+    other.dispose();
+    tree.dispose(fresh);
+  }
+  opt.dispose();
+  tree.dispose([params, state, grads]);
 });

@@ -29,7 +29,12 @@ export interface HaikuNamed {
   readonly spec: SpecTree;
   /** From tree path to Haiku's name: the module's path, "/", and the parameter's own name. */
   readonly names: Readonly<Record<string, string>>;
+  /** The same for running statistics, of models that have them. */
+  readonly stateNames?: Readonly<Record<string, string>>;
 }
+/** Every path that has a Haiku name. */
+const allNames = ({ names, stateNames = {} }: HaikuNamed): [path: string, name: string][] =>
+  Object.entries({ ...names, ...stateNames });
 
 interface Found {
   /** By `module/name`. */
@@ -129,7 +134,7 @@ export async function openHaiku(source: ByteSource, model: HaikuNamed): Promise<
     for (const { path, array } of params) place(tree, path, lazy(array), "haiku");
     const own = new Set(Object.values(model.names));
     const beside: Branch = Object.create(null);
-    const toPath = renaming(Object.entries(model.names).map(([path, name]) => [name, path]));
+    const toPath = renaming(allNames(model).map(([path, name]) => [name, path]));
     for (const [name, array] of arrays) {
       if (own.has(name)) continue;
       place(beside, toPath(name), lazy(array, { keepIntegers: true }), "haiku");
@@ -220,7 +225,7 @@ function namedTensors(params: object, model: HaikuNamed, beside: object): Map<st
   if (found.length !== wanted)
     throw new OptionError(`haiku: ${found.length} parameters are given, the model has ${wanted}`);
   const modules = new Set(Object.values(names).map(firstModule));
-  const toName = renaming(Object.entries(names));
+  const toName = renaming(allNames(model));
   for (const { path, tensor } of leaves(beside)) {
     const name = toName(path);
     const first = firstModule(name) || name;

@@ -19,7 +19,8 @@ export interface Optimizer<P, S = unknown> {
    * parameters, as those of `grad` do, are used where they are, others are copied together first.
    *
    * @throws ShapeError for a missing gradient, a wrong shape or dtype; ReleasedError; DeviceError for another gpu's;
-   * OptionError for a learning rate that is no finite number, or a `step` that is needed and missing.
+   * OptionError for a learning rate that is no finite number, a `step` that is needed and missing, or a parameter as
+   * its own gradient.
    */
   update(grads: P, rates: { readonly lr: Scalar; readonly step?: Scalar }): void;
   /** Buffers by name, each a tree with the parameters' paths: save it beside the parameters. */
@@ -92,6 +93,7 @@ export function gradientArenas(plan: Plan, grads: unknown): Tensor[] {
       throw new ShapeError(`${op}: the gradient of '${path}' is ${is}, the parameter ${expected}`);
     if (g.gpu !== gpu)
       throw new DeviceError(`${op}: the gradient of '${path}' belongs to another gpu`);
+    if (g === tensor) throw new OptionError(`${op}: the gradient of '${path}' is the parameter`);
     wanted[path] = g.check(`${op}: the gradient of '${path}'`);
     like[path] = tensor;
   }
