@@ -93,6 +93,9 @@ def make_input(entry):
         return fill(rule["name"], entry["shape"], rule["mean"], rule["std"])
     if "fillInt" in entry:
         return fill_int(entry["fillInt"]["name"], entry["shape"], entry["fillInt"]["k"])
+    if "constant" in entry:
+        value = entry["constant"]
+        return np.full(entry["shape"], value, np.int32 if isinstance(value, int) else np.float32)
     return None
 
 
