@@ -70,7 +70,7 @@ export function parseNpyHeader(bytes: Uint8Array, what: string): NpyHeader {
   const text = new TextDecoder("latin1").decode(bytes.subarray(bytes[6] === 1 ? 10 : 12));
   const wrong = (): never => {
     throw new FormatError(
-      `${what} has a .npy header that is not understood: ${text.slice(0, 120)}`,
+      `${what} has a .npy header that is not understood: ${JSON.stringify(text.slice(0, 120).trimEnd())}`,
     );
   };
   const body = /^\{(.*)\}[ \n]*$/s.exec(text)?.[1] ?? wrong();
