@@ -247,6 +247,9 @@ export const cases: readonly Case[] = [
         [{ weightDecay: null }, { clipping: null }],
       );
       await throws("a stranger", () => rule("tail/w"), OptionError, /tail\/w/);
+      const [first, ...others] = optim.nfRegnetGroups({ names });
+      const same = Object.keys(names).filter((n) => (first!.match as (p: string) => boolean)(n));
+      equal("nfRegnetGroups", [same, first!.weightDecay, others.length], [decay, null, 0]);
     },
   },
   {

@@ -80,11 +80,15 @@ function parsePlan(given: Case): Plan {
     warmup: config.number("warmup_steps"),
   });
   const groupsText = config.string("groups");
-  const groups = optim.nfnetGroups(model);
-  if (groupsText === "gains, biases: no weight decay") groups.splice(1);
-  else if (groupsText !== "as experiment_nfnets.py") {
-    throw new FormatError(`unknown groups ${groupsText}`);
-  }
+  const named = {
+    "as experiment_nfnets.py": optim.nfnetGroups,
+    "gains, biases: no weight decay": optim.nfRegnetGroups,
+  };
+  const groupsOf = Object.hasOwn(named, groupsText)
+    ? named[groupsText as keyof typeof named]
+    : null;
+  if (!groupsOf) throw new FormatError(`unknown groups ${groupsText}`);
+  const groups = groupsOf(model);
   const ema = { decay: config.number("ema_decay"), warmup: true };
   const smoothing = config.number("label_smoothing", 0);
   const { kind, options } = optimizerOptions(config);

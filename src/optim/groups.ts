@@ -102,7 +102,7 @@ export function rulesFor(
   return rules;
 }
 
-/** What `nfnetGroups` needs of a model: its tree paths and their Haiku names. */
+/** What the groups need of a model: its tree paths and their Haiku names. */
 export interface Named {
   readonly names: Readonly<Record<string, string>>;
 }
@@ -113,22 +113,32 @@ const isGainOrBias = (name: string): boolean =>
 const isClassifier = (module: string): boolean =>
   module.includes("linear") && !module.includes("squeeze_excite");
 
+const partsOf = (user: string, model: Named, path: string): { module: string; name: string } => {
+  const full = model.names[path];
+  if (full === undefined)
+    throw new OptionError(`${user}: the model has no Haiku name for the parameter '${path}'`);
+  const cut = full.lastIndexOf("/");
+  return { module: full.slice(0, Math.max(cut, 0)), name: full.slice(cut + 1) };
+};
+
 /**
- * The groups that NFNets are trained with: gains and biases (also `skip_gain`) have no weight decay, the
- * classifier's weight is not clipped. Everything else, the classifier's bias and the linear layers of
- * squeeze-and-excite too, is clipped as the optimizer says. For any model of `nn`.
- * Source: `experiment_nfnets.py: Experiment._make_opt`.
+ * The groups of the NF-RegNet experiment, and of any that names no others: gains and biases (also `skip_gain`, and batch
+ * normalization's scale and offset) have no weight decay. For any model of `nn`.
+ * Source: `experiment.py: Experiment._make_opt`.
  */
-export function nfnetGroups(model: Named): Group[] {
-  const split = (path: string): { module: string; name: string } => {
-    const full = model.names[path];
-    if (full === undefined)
-      throw new OptionError(`nfnetGroups: the model has no Haiku name for the parameter '${path}'`);
-    const cut = full.lastIndexOf("/");
-    return { module: full.slice(0, Math.max(cut, 0)), name: full.slice(cut + 1) };
-  };
-  return [
-    { match: (path) => isGainOrBias(split(path).name), weightDecay: null },
-    { match: (path) => isClassifier(split(path).module), clipping: null },
-  ];
-}
+export const nfRegnetGroups = (model: Named): Group[] => [
+  {
+    match: (path) => isGainOrBias(partsOf("nfRegnetGroups", model, path).name),
+    weightDecay: null,
+  },
+];
+
+/**
+ * The groups that NFNets are trained with: those of `nfRegnetGroups`, and the classifier's weight is not clipped.
+ * Everything else, the classifier's bias and the linear layers of squeeze-and-excite too, is clipped as the optimizer
+ * says. Source: `experiment_nfnets.py: Experiment._make_opt`.
+ */
+export const nfnetGroups = (model: Named): Group[] => [
+  { match: (path) => isGainOrBias(partsOf("nfnetGroups", model, path).name), weightDecay: null },
+  { match: (path) => isClassifier(partsOf("nfnetGroups", model, path).module), clipping: null },
+];

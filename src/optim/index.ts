@@ -11,7 +11,7 @@ export {
 export type { Optimizer, Scalar } from "./arena.ts";
 export { type Ema, type EmaOptions, ema } from "./ema.ts";
 export { type FromageOptions, fromage } from "./fromage.ts";
-export { type Group, nfnetGroups, type Rules } from "./groups.ts";
+export { type Group, nfnetGroups, nfRegnetGroups, type Rules } from "./groups.ts";
 export { type HybridGroup, type HybridOptions, hybrid } from "./hybrid.ts";
 export { type RmspropOptions, type RmspropState, rmsprop } from "./rmsprop.ts";
 export { type Sam, type SamOptions, sam } from "./sam.ts";
