@@ -219,10 +219,7 @@ export class Gpu {
    * where the adapter has them, else from the submit to the end. What `fn` makes is given back. `expected` seconds let
    * the host sleep meanwhile, which on a software adapter is a core more for the device.
    */
-  time(
-    fn: () => unknown,
-    { expected = 0 }: { readonly expected?: number } = {},
-  ): Promise<Timing> {
+  time(fn: () => unknown, { expected = 0 }: { readonly expected?: number } = {}): Promise<Timing> {
     const { recorder, memory } = this.internals;
     if (memory.current?.recording) throw new RecordError("time() inside a recorded function");
     return recorder.time(() => void this.scope<void>(() => void fn()), expected);
