@@ -11,6 +11,8 @@ interface Common {
 interface Text extends Common {
   readonly type: "text";
   readonly choices?: readonly string[];
+  /** The option may stand without a value (`--json`, `--json FILE`); then it is `true`. */
+  readonly optional?: true;
 }
 interface Numeric extends Common {
   readonly type: "number" | "integer";
@@ -27,11 +29,13 @@ export type Options = Readonly<Record<string, Option>>;
 
 type Value<O extends Option> = O extends { readonly choices: readonly (infer C)[] }
   ? C
-  : O extends Text
-    ? string
-    : O extends Numeric
-      ? number
-      : boolean;
+  : O extends { readonly optional: true }
+    ? string | true
+    : O extends Text
+      ? string
+      : O extends Numeric
+        ? number
+        : boolean;
 /** The values that were given; keys in camelCase. */
 export type Values<O extends Options> = {
   readonly [K in keyof O as Camel<K & string>]?: Value<O[K]>;
@@ -72,7 +76,8 @@ function check(where: string, name: string, option: Option, given: string | bool
   };
   if (option.type === "flag" || typeof given === "boolean") return given;
   if (option.type === "text") {
-    const { choices } = option;
+    const { choices, optional } = option;
+    if (optional && given === "") return true;
     return !choices || choices.includes(given)
       ? given
       : bad(choices.length > 2 ? `one of ${choices.join(", ")}` : choices.join(" or "));
@@ -90,16 +95,28 @@ function check(where: string, name: string, option: Option, given: string | bool
   return bad(range ? `${kind} ${range}` : kind);
 }
 
+/** An option whose value may be left out, and is, gets an empty one: the parser would take what follows. */
+function withoutValue(args: readonly string[], options: Options): string[] {
+  const end = args.indexOf("--");
+  return args.map((arg, i) => {
+    const option = arg.startsWith("--") ? options[arg.slice(2)] : undefined;
+    if (option?.type !== "text" || !option.optional || (end >= 0 && i > end)) return arg;
+    const next = args[i + 1];
+    return next === undefined || next.startsWith("-") ? `${arg}=` : arg;
+  });
+}
+
 /**
  * Reads a command's arguments.
  * @throws OptionError for an unknown option, a value that is missing or not allowed, or operands it does not take.
  */
 export function read(
   command: Command,
-  args: readonly string[],
+  given: readonly string[],
 ): { values: Record<string, string | number | boolean>; operands: string[] } {
   const where = `nfgrad ${command.name}`;
   const options: Options = { ...command.options, ...general };
+  const args = withoutValue(given, options);
   const config = Object.fromEntries(
     Object.entries(options).map(([name, { type }]) => [
       name,
@@ -107,7 +124,7 @@ export function read(
     ]),
   );
   const { values, positionals, tokens } = parseArgs({
-    args: [...args],
+    args,
     options: config,
     strict: false,
     allowPositionals: true,
@@ -123,7 +140,8 @@ export function read(
     // `--seed --lr 1`: a value that looks like an option is a forgotten value, but a negative number is one.
     const { value, inlineValue } = token;
     const forgotten = !inlineValue && value !== undefined && /^-(?![\d.])/.test(value);
-    if (option.type !== "flag" && (value === undefined || value === "" || forgotten))
+    const optional = option.type === "text" && option.optional;
+    if (option.type !== "flag" && !optional && (value === undefined || value === "" || forgotten))
       throw new OptionError(`${where}: --${token.name} expects a value; see ${where} --help`);
   }
   if (positionals.length > 0 && !command.operands)
@@ -140,7 +158,8 @@ export function help({ name, summary, operands, options }: Command): string {
   const all: Options = { ...options, ...general };
   const rows = Object.entries(all).map(([option, spec]) => {
     const kinds = { text: "TEXT", number: "X", integer: "N", flag: "" };
-    const value = spec.value ?? kinds[spec.type];
+    const name = spec.value ?? kinds[spec.type];
+    const value = spec.type === "text" && spec.optional ? `[${name}]` : name;
     return [`  --${option}${value ? ` ${value}` : ""}`, spec.help] as const;
   });
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
