@@ -80,14 +80,14 @@ function geometry({ batch, size, inCh, outCh, kernel, stride, groups }: Conv) {
   };
 }
 
-interface Operands {
+export interface Operands {
   readonly x: ArrayLike<number>;
   readonly w: ArrayLike<number>;
   readonly dy: ArrayLike<number>;
 }
 
 /** One element of a pass's result in f64: y[i], dx[i] or dw[i]. */
-function element(conv: Conv, pass: Pass, { x, w, dy }: Operands, i: number): Sum {
+export function element(conv: Conv, pass: Pass, { x, w, dy }: Operands, i: number): Sum {
   const { batch, size, inCh, outCh, kernel, stride } = conv;
   const { out, pad, ci, co } = geometry(conv);
   let value = 0;
