@@ -13,7 +13,13 @@ import { build } from "esbuild";
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");
 const types = !process.argv.includes("--no-types");
-const entries = ["src/index.ts", "src/io/imagenet.ts", "parity/index.ts", "src/cli/main.ts"];
+const entries = [
+  "src/index.ts",
+  "src/io/imagenet.ts",
+  "parity/index.ts",
+  "bench/index.ts",
+  "src/cli/main.ts",
+];
 const external = ["webgpu", "sharp", "mnist"];
 
 /** WGSL without comments but for the first line's file name; line breaks stay, so error lines stay true. */

@@ -22,6 +22,7 @@ export * as tree from "./core/tree.ts";
 export * from "./errors.ts";
 export type { Counts } from "./gpu/commands.ts";
 export type { AdapterInfo } from "./gpu/device.ts";
+export type { Timing } from "./gpu/encode.ts";
 export { defineKernel, type Kernel, type KernelOptions, type KnobValue } from "./gpu/kernel.ts";
 export * as io from "./io/index.ts";
 export * as nn from "./nn/index.ts";

@@ -2,12 +2,13 @@
 // The `nfgrad` command: finds the subcommand, runs it, turns errors into one line and exit code 1.
 import { OptionError } from "../errors.ts";
 import { type Command, help, read } from "./args.ts";
+import { bench } from "./bench.ts";
 import { classify } from "./classify.ts";
 import { info, version } from "./info.ts";
 import { parity } from "./parity.ts";
 import { train } from "./train.ts";
 
-const commands: readonly Command[] = [train, classify, info, parity];
+const commands: readonly Command[] = [train, classify, info, parity, bench];
 
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length)) + 2;

@@ -2,6 +2,7 @@
 import { DeviceError, DeviceLostError, RecordError } from "../errors.ts";
 import type { Counts } from "../gpu/commands.ts";
 import type { AdapterInfo, Device } from "../gpu/device.ts";
+import type { Timing } from "../gpu/encode.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { type Assign, assign } from "./assign.ts";
 import { dispatch, type Run } from "./dispatch.ts";
@@ -211,6 +212,17 @@ export class Gpu {
     onProgress?: (done: number, all: number) => void,
   ): Promise<void> {
     return compile(fn, args, onProgress);
+  }
+
+  /**
+   * How long the device takes for what `fn` (synchronous) asks for, in seconds: by timestamps around its dispatches
+   * where the adapter has them, else from the submit to the end. What `fn` makes is given back. `expected` seconds let
+   * the host sleep meanwhile, which on a software adapter is a core more for the device.
+   */
+  time(fn: () => unknown, { expected = 0 }: { readonly expected?: number } = {}): Promise<Timing> {
+    const { recorder, memory } = this.internals;
+    if (memory.current?.recording) throw new RecordError("time() inside a recorded function");
+    return recorder.time(() => void this.scope<void>(() => void fn()), expected);
   }
 
   /** What was asked of the device since the start. */

@@ -3,6 +3,7 @@
 import { DeviceError, LimitError, NfgradError } from "../errors.ts";
 import type { Command, Counts, Dispatch } from "./commands.ts";
 import type { Device } from "./device.ts";
+import { Encoder, type Timing } from "./encode.ts";
 import { Pipelines } from "./pipelines.ts";
 
 /** Submitted this often, so that the device starts while the rest is still being encoded. */
@@ -13,16 +14,12 @@ const MAX_UPLOADS = 2 ** 30;
 const STAGED_BYTES = 64 * 2 ** 20;
 const MAP_READ = 0x1;
 const COPY_DST = 0x8;
-const COPY = 0x4 | COPY_DST;
-/** The quiet NaN that fresh memory holds in debug mode. */
-export const POISON = 0x7fc00000;
-const POISON_BYTES = 2 ** 20;
 
 export class Recorder {
   readonly pipelines: Pipelines;
   /** Bytes of uploads that may wait for the device; tests lower it. */
   maxUploads = MAX_UPLOADS;
-  readonly #counts = { dispatches: 0, copies: 0, uploads: 0, submits: 0 };
+  readonly #encoder: Encoder;
   #pending: Command[] = [];
   /** Where recorded calls lie in it. */
   #calls: { start: number; end: number }[] = [];
@@ -35,15 +32,15 @@ export class Recorder {
   #uploaded = 0;
   #arrived = 0;
   #staged = 0;
-  #poison: GPUBuffer | null = null;
 
   constructor(readonly device: Device) {
     this.pipelines = new Pipelines(device);
+    this.#encoder = new Encoder(device);
   }
 
   get counts(): Counts {
     const { pipelines, bindGroups } = this.pipelines.counts;
-    return { ...this.#counts, pipelines, bindGroups };
+    return { ...this.#encoder.tally, pipelines, bindGroups };
   }
 
   /** Nothing waits to be submitted. */
@@ -80,7 +77,7 @@ export class Recorder {
     }
     this.flush();
     if (this.idle && commands.every((c) => c.kind !== "dispatch" || c.pipeline.ready)) {
-      this.#encode(commands);
+      this.#encoder.encode(commands, FLUSH_EVERY);
       return;
     }
     this.#calls.push({ start: this.#pending.length, end: this.#pending.length + commands.length });
@@ -115,7 +112,7 @@ export class Recorder {
     this.device.check("upload");
     const { queue } = this.device.gpu;
     queue.writeBuffer(buffer, offset, data);
-    this.#counts.uploads++;
+    this.#encoder.tally.uploads++;
     this.#staged += data.byteLength;
     if (this.#staged >= STAGED_BYTES) this.#unstage();
   }
@@ -145,7 +142,7 @@ export class Recorder {
     const commands = this.#withoutFailed(this.#pending);
     this.#pending = [];
     this.#calls = [];
-    this.#encode(commands);
+    this.#encoder.encode(commands, FLUSH_EVERY);
   }
 
   /**
@@ -171,74 +168,6 @@ export class Recorder {
     this.flush();
     while (this.#pump) await this.#pump;
     await this.device.settle();
-  }
-
-  #encode(commands: readonly Command[]): void {
-    this.device.check("submit");
-    this.device.watch("submit", () => {
-      const { gpu } = this.device;
-      let encoder: GPUCommandEncoder | null = null;
-      let pass: GPUComputePassEncoder | null = null;
-      let last: GPUComputePipeline | null = null;
-      let dispatches = 0;
-      const submit = () => {
-        pass?.end();
-        pass = null;
-        if (encoder) {
-          gpu.queue.submit([encoder.finish()]);
-          this.#counts.submits++;
-        }
-        encoder = null;
-        dispatches = 0;
-      };
-      for (const c of commands) {
-        if (c.kind === "upload") {
-          submit();
-          gpu.queue.writeBuffer(c.buffer, c.offset, c.data);
-          this.#counts.uploads++;
-          continue;
-        }
-        encoder ??= gpu.createCommandEncoder();
-        if (c.kind === "dispatch") {
-          if (!pass) {
-            pass = encoder.beginComputePass();
-            last = null;
-          }
-          if (c.pipeline.ready !== last) {
-            last = c.pipeline.ready!;
-            pass.setPipeline(last);
-          }
-          pass.setBindGroup(0, c.group);
-          pass.dispatchWorkgroups(c.grid[0], c.grid[1], c.grid[2]);
-          this.#counts.dispatches++;
-          if (++dispatches === FLUSH_EVERY) submit();
-          continue;
-        }
-        pass?.end();
-        pass = null;
-        if (c.kind === "copy") {
-          encoder.copyBufferToBuffer(c.from, c.fromOffset, c.to, c.toOffset, c.bytes);
-          this.#counts.copies++;
-        } else if (c.kind === "clear") {
-          encoder.clearBuffer(c.buffer, c.offset, c.bytes);
-          this.#counts.copies++;
-        } else {
-          const from = this.#poisoned();
-          for (let at = 0; at < c.bytes; at += POISON_BYTES) {
-            encoder.copyBufferToBuffer(from, 0, c.buffer, at, Math.min(POISON_BYTES, c.bytes - at));
-          }
-        }
-      }
-      submit();
-    });
-  }
-
-  #poisoned(): GPUBuffer {
-    if (this.#poison) return this.#poison;
-    const { gpu } = this.device;
-    this.#poison = gpu.createBuffer({ size: POISON_BYTES, usage: COPY, label: "poison" });
-    gpu.queue.writeBuffer(this.#poison, 0, new Uint32Array(POISON_BYTES / 4).fill(POISON));
-    return this.#poison;
   }
 
   /** Copies of buffer ranges, one behind the other. The commands are added at once, the promise waits for them. */
@@ -282,6 +211,18 @@ export class Recorder {
     } finally {
       staging.destroy();
     }
+  }
+
+  /** Collects the commands of `fn` and how long the device takes for them, alone. */
+  async time(fn: () => void, expected: number): Promise<Timing> {
+    await this.sync();
+    let { commands } = this.collect(fn);
+    if (commands.some((c) => c.kind === "dispatch" && !c.pipeline.ready)) {
+      this.play(commands);
+      await this.sync(); // a kernel that does not compile throws here
+      ({ commands } = this.collect(fn));
+    }
+    return this.#encoder.time(commands, expected);
   }
 
   /** Waits until the device has done all. */

@@ -1,0 +1,62 @@
+// How long a call takes on the device: warm-up, repeats, statistics. Knows no case.
+import type { Gpu } from "../src/index.ts";
+
+/** Seconds of one call. */
+export interface Stats {
+  readonly median: number;
+  readonly min: number;
+  /** From the first to the third quartile. */
+  readonly spread: number;
+}
+
+export function statsOf(seconds: readonly number[]): Stats {
+  const sorted = [...seconds].sort((a, b) => a - b);
+  const at = (part: number) => {
+    const place = part * (sorted.length - 1);
+    const low = Math.floor(place);
+    const [a, b] = [sorted[low]!, sorted[Math.min(low + 1, sorted.length - 1)]!];
+    return a + (b - a) * (place - low);
+  };
+  return { median: at(0.5), min: sorted[0]!, spread: at(0.75) - at(0.25) };
+}
+
+/** A call that can be timed again and again. */
+export interface Timer {
+  readonly repeats: number;
+  readonly clock: "timestamp" | "host";
+  /** One round: the seconds of one call, the mean over `repeats` calls in one pass. */
+  readonly round: () => Promise<number>;
+}
+
+const MOST = 2000; // calls in one submit: more cost the host more than they tell
+
+/**
+ * Warms a call up and finds how many fill `target` seconds, well past the 65.5 us steps of a browser's timestamps.
+ * The host sleeps while the device works: a pending promise of Dawn's takes a core.
+ */
+export async function timer(gpu: Gpu, call: () => unknown, target: number): Promise<Timer> {
+  let expected = 0;
+  let clock: Timer["clock"] = "host";
+  const times = async (n: number) => {
+    const timing = await gpu.time(
+      () => {
+        for (let i = 0; i < n; i++) call();
+      },
+      { expected: expected * n },
+    );
+    clock = timing.clock;
+    const each = timing.seconds / n;
+    expected = expected === 0 ? each : Math.min(expected, each); // never sleep longer than the work
+    return each;
+  };
+  for (let i = 0; i < 3; i++) call(); // records, checks the recording, replays
+  await gpu.sync();
+  let repeats = 1;
+  for (;;) {
+    const each = await times(repeats);
+    const wanted = Math.max(1, Math.min(MOST, Math.ceil(target / Math.max(each, 1e-7))));
+    if (wanted <= repeats * 1.5) break;
+    repeats = Math.min(wanted, repeats * 10);
+  }
+  return { repeats, clock, round: () => times(repeats) };
+}
