@@ -29,6 +29,7 @@ const byName = {
   soft_sign: (x: Tensor) => ops.softSign(x),
   softmax: (x: Tensor) => ops.softmax(x),
   softplus: (x: Tensor) => ops.softplus(x),
+  squareplus: (x: Tensor) => ops.mul(ops.add(x, ops.sqrt(ops.add(ops.square(x), 4))), 0.5),
   swish: (x: Tensor) => ops.silu(x),
   tanh: (x: Tensor) => ops.tanh(x),
 };
