@@ -64,7 +64,7 @@ export interface Sum {
 
 /**
  * The part of `magnitude` that an f32 sum of that many terms may be off by. The error of a sum of random terms grows
- * like its magnitude times 2^-24; the factor of 8 is for unlucky ones (worst seen in all cases: 3).
+ * like its magnitude times 2^-24; the factor of 8 is for unlucky ones.
  */
 export const SUM_BOUND = 2 ** -21;
 
