@@ -1,7 +1,7 @@
-// Convolutions and their gradients against plain loops in f64, on every core that gemm.ts can choose.
+// Convolutions and their gradients against plain loops in f64, on every core that variants.ts can choose.
 import { ShapeError } from "../../src/index.ts";
 import { type Conv2dAttrs, conv2d } from "../../src/ops/conv2d.ts";
-import { forceVariant } from "../../src/ops/gemm.ts";
+import { forceVariant } from "../../src/ops/variants.ts";
 import { type Case, opCase, rand, throws } from "../harness.ts";
 import { type F64, f64 } from "../oracle.ts";
 

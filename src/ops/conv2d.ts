@@ -4,8 +4,9 @@ import { defineOp } from "../core/op.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { depthwise, isDepthwise } from "./depthwise.ts";
-import { type Geometry, gemm, type Operands, type Pass } from "./gemm.ts";
+import { gemm, type Operands } from "./gemm.ts";
 import { sumRows } from "./reduce.ts";
+import type { Geometry, Pass } from "./variants.ts";
 
 type Pair = readonly [number, number];
 /** `[[top, bottom], [left, right]]` pixels of zeros, or one of TensorFlow's two rules. */

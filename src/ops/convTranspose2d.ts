@@ -12,10 +12,10 @@ import {
   pairOf,
   show,
 } from "./conv2d.ts";
-import type { Geometry } from "./gemm.ts";
 import { copy } from "./rearrange.ts";
 import { sumRows } from "./reduce.ts";
 import { stridesOf, type View } from "./strided.ts";
+import type { Geometry } from "./variants.ts";
 
 const NAME = "convTranspose2d";
 

@@ -2,8 +2,9 @@
 import source from "../../shaders/depthwise.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import { defineKernel } from "../gpu/kernel.ts";
-import type { Geometry, Operands, Pass } from "./gemm.ts";
+import type { Operands } from "./gemm.ts";
 import { sumRows } from "./reduce.ts";
+import type { Geometry, Pass } from "./variants.ts";
 
 const PIXELS = 4; // the kernel's: outputs of a thread
 const make = (entry: Pass, F: string, bias: boolean) =>

@@ -5,9 +5,10 @@ import { defineOp } from "../core/op.ts";
 import { type Shape, sameShape, type Tensor } from "../core/tensor.ts";
 import { ShapeError } from "../errors.ts";
 import { wantDtype } from "./axes.ts";
-import { type Geometry, gemm } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
 import { transposeInto } from "./rearrange.ts";
 import { sumRows } from "./reduce.ts";
+import type { Geometry } from "./variants.ts";
 
 export interface MatmulAttrs {
   /** a is `[..., k, m]` instead of `[..., m, k]`. */
