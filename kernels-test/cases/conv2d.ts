@@ -1,7 +1,7 @@
 // Convolutions and their gradients against plain loops in f64, on every core that variants.ts can choose.
 import { ShapeError } from "../../src/index.ts";
 import { type Conv2dAttrs, conv2d } from "../../src/ops/conv2d.ts";
-import { forceVariant } from "../../src/ops/variants.ts";
+import { lanesOf, pinChoice, type Variant } from "../../src/ops/variants.ts";
 import { type Case, opCase, rand, throws } from "../harness.ts";
 import { type F64, f64 } from "../oracle.ts";
 
@@ -59,12 +59,13 @@ function conv2dF64(x: F64, w: F64, bias: F64 | null, attrs: Conv2dAttrs): F64 {
 
 type Shape4 = readonly [number, number, number, number];
 /** Small tiles: what is tested is the text, and large ones take a software adapter's compiler seconds. */
+const BASE = { wx: 1, wy: 1, quads: 1, depth: 4, prefetch: false, splits: 1 } as const;
 const CORES = {
-  lanes: { core: "lanes", rows: 2 },
-  tile: { core: "tile", wx: 4, wy: 4, rows: 4, quads: 1, depth: 8, splits: 3 },
-  registers: { core: "registers", quads: 2, splits: 2 },
-  alone: { core: "registers", wx: 1, quads: 1, splits: 1 },
-} as const;
+  lanes: { ...BASE, core: "lanes", wx: 2, wy: 2, rows: 2 },
+  tile: { ...BASE, core: "tile", wx: 4, wy: 4, rows: 4, depth: 8, prefetch: true, splits: 3 },
+  registers: { ...BASE, core: "registers", wx: 32, rows: 4, quads: 2, splits: 2 },
+  alone: { ...BASE, core: "registers", rows: 4 },
+} as const satisfies Record<string, Omit<Variant, "lanes">>;
 interface Spec extends Conv2dAttrs {
   readonly bias?: boolean;
   readonly core?: keyof typeof CORES;
@@ -97,11 +98,15 @@ export function onCore(core: keyof typeof CORES, made: Case): Case {
   return {
     name: made.name,
     run: async (gpu) => {
-      forceVariant(CORES[core]);
+      const variant = { ...CORES[core], lanes: lanesOf(gpu.info) || 8 };
+      const before = pinChoice(gpu.info, (_, pass) => ({
+        ...variant,
+        splits: pass === "weight" ? variant.splits : 1,
+      }));
       try {
         await made.run(gpu);
       } finally {
-        forceVariant(null);
+        pinChoice(gpu.info, before);
       }
     },
   };

@@ -1,5 +1,6 @@
-// Chooses how the passes of shaders/conv2d.wgsl run: which core, which tile, how many splits. Knows adapters and sizes;
-// dispatches nothing (gemm.ts) and times nothing.
+// Which core, tile and splits run a pass of shaders/conv2d.wgsl: what there is, what an adapter can run, what it runs by
+// default. Knows adapters and sizes; dispatches nothing (gemm.ts), reads no files (tuning.ts), times nothing (bench/tune.ts).
+import type { AdapterInfo } from "../gpu/device.ts";
 
 export type Pass = "forward" | "data" | "weight";
 export type Core = "lanes" | "tile" | "registers";
@@ -32,12 +33,12 @@ export interface Geometry {
 }
 
 /** What the choice looks at, of an adapter. */
-export interface Adapter {
-  readonly kind: "software" | "hardware";
-  readonly subgroups: { readonly min: number; readonly max: number } | null;
-}
+export type Adapter = Pick<
+  AdapterInfo,
+  "kind" | "vendor" | "architecture" | "subgroups" | "limits"
+>;
 
-/** The core's knobs; what they mean is said in each core's text. */
+/** A core and its knobs; what they mean is said in each core's text. */
 export interface Variant {
   readonly core: Core;
   readonly lanes: number;
@@ -47,21 +48,8 @@ export interface Variant {
   readonly quads: number;
   readonly depth: number;
   readonly prefetch: boolean;
-  /** Parts that the weight pass cuts its pixels into. */
+  /** Parts that the weight pass cuts its pixels into; 1 in the others. */
   readonly splits: number;
-}
-
-type Forced = Partial<Variant> & { readonly core: Core };
-let forced: Forced | null = null;
-/** From now on all products run like this, on a core that the adapter can run; null: chosen again. For tests. */
-export function forceVariant(variant: Forced | null): void {
-  forced = variant;
-}
-
-/** Lanes of a subgroup if the lanes core can run: one size, 4 or 8. Else 0. */
-export function lanesOf({ subgroups }: Adapter): number {
-  if (!subgroups || subgroups.min !== subgroups.max) return 0;
-  return subgroups.min === 4 || subgroups.min === 8 ? subgroups.min : 0;
 }
 
 export const up = (n: number, by: number): number => Math.ceil(n / by);
@@ -77,59 +65,213 @@ export function sizesOf(g: Geometry, pass: Pass) {
   return { m, n: g.ci, k: taps * g.co, parts: product(g.stride) };
 }
 
-const BASE = { lanes: 8, quads: 1, depth: 4, prefetch: false, splits: 1 } as const;
-/** The tiles for GPUs, largest first: rows x columns of C in a workgroup. */
-const TILES: readonly { readonly m: number; readonly n: number; readonly variant: Variant }[] = [
-  { m: 128, n: 128, variant: tileVariant(16, 16, 8, 2) },
-  { m: 64, n: 64, variant: tileVariant(16, 16, 4, 1) },
-  { m: 32, n: 32, variant: tileVariant(8, 8, 4, 1) },
+/** Rows and columns of C that a workgroup (registers: a thread) makes, and threads of a workgroup. */
+export function tileOf({ core, lanes, wx, wy, rows, quads }: Variant) {
+  if (core === "lanes")
+    return { m: lanes * rows * wy, n: 4 * lanes * wx, threads: lanes * wx * wy };
+  if (core === "tile") return { m: wy * rows, n: 4 * quads * wx, threads: wx * wy };
+  return { m: rows, n: 4 * quads, threads: wx * wy };
+}
+
+/** `tile 128x128x16 16x16 prefetch`: core, rows x columns x depth, threads. Splits are no part of it. */
+export function nameOf(variant: Variant): string {
+  const { m, n } = tileOf(variant);
+  const { core, wx, wy, depth, prefetch } = variant;
+  return `${core} ${m}x${n}x${depth} ${wx}x${wy}${prefetch ? " prefetch" : ""}`;
+}
+
+/** Bytes of workgroup memory: the two tiles of lib/gemm_tile.wgsl. */
+export function sharedBytes(variant: Variant, pass: Pass): number {
+  if (variant.core !== "tile") return 0;
+  const { m, n } = tileOf(variant);
+  const { depth } = variant;
+  const [along, across] = [depth / 4 + 1, depth]; // quads of a row along k; rows where k is the major axis
+  const a = pass === "weight" ? (across * m) / 4 : m * along;
+  const b = pass === "data" ? n * along : (across * n) / 4;
+  return 16 * (a + b);
+}
+
+const BASE = { lanes: 8, wx: 32, wy: 1, quads: 1, depth: 4, prefetch: false, splits: 1 } as const;
+const tile = (wx: number, wy: number, rows: number, quads: number, depth = 16): Variant => ({
+  ...{ ...BASE, core: "tile", prefetch: true },
+  ...{ wx, wy, rows, quads, depth },
+});
+const lanesVariant = (lanes: number, wx: number, wy: number, rows: number): Variant => ({
+  ...{ ...BASE, core: "lanes" },
+  ...{ lanes, wx, wy, rows },
+});
+const registers = (rows: number, quads: number): Variant => ({
+  ...{ ...BASE, core: "registers" },
+  ...{ rows, quads },
+});
+
+/** An adapter class: what its products run on where no table says otherwise, and what else a tuner tries. */
+interface Class {
+  readonly name: string;
+  readonly core: Core;
+  /** Tiles that the default rule takes, largest first. */
+  readonly tiles: readonly Variant[];
+  readonly others: readonly Variant[];
+  /** Workgroups that keep the adapter busy; below it smaller tiles are worth their loads. */
+  readonly busy: number;
+}
+const [T128, T64, T32] = [tile(16, 16, 8, 2), tile(16, 16, 4, 1), tile(8, 8, 4, 1)];
+/** 4x4 elements a thread: nowhere too many registers. */
+const SMALL = [tile(16, 8, 4, 1), tile(8, 16, 4, 1), tile(16, 16, 4, 1, 32), tile(8, 8, 4, 1, 32)];
+/** 8x4 and 8x8 a thread. */
+const LARGE = [
+  ...[tile(16, 8, 8, 1), tile(16, 8, 8, 2), tile(8, 16, 8, 2), tile(8, 8, 8, 2)],
+  tile(16, 16, 8, 2, 8),
 ];
-function tileVariant(wx: number, wy: number, rows: number, quads: number): Variant {
-  return { ...BASE, core: "tile", wx, wy, rows, quads, depth: 16, prefetch: true };
-}
-const BUSY = 128; // workgroups that keep a GPU busy; below it smaller tiles are worth their loads
+const gpu = (name: string, busy: number, large: boolean): Class => ({
+  ...{ name, core: "tile", busy },
+  tiles: large ? [T128, T64, T32] : [T64, T32],
+  others: large ? [...LARGE, ...SMALL] : SMALL,
+});
+/** By `vendor` of GPUAdapterInfo; Mali and Adreno spill with 8x8 elements a thread, of others nothing is known. */
+const GPUS: readonly (readonly [RegExp, Class])[] = [
+  [/nvidia/i, gpu("nvidia", 128, true)],
+  [/^amd|advanced micro|samsung/i, gpu("amd", 128, true)],
+  [/apple/i, gpu("apple", 64, true)],
+  [/intel/i, gpu("intel", 64, true)],
+  [/arm\b|qualcomm|img|imagination/i, gpu("mobile", 32, false)],
+];
+const UNKNOWN = gpu("unknown", 64, false);
+const SOFTWARE = { tiles: [], others: [], busy: 1 };
 
-/** Which core, tile and splits run a pass on an adapter. A pure function; a tuner's table would stand in its place. */
-export function choose(adapter: Adapter, g: Geometry, pass: Pass): Variant {
+/** Lanes of a subgroup if the lanes core can run: one size, 4 or 8. Else 0. */
+export function lanesOf({ subgroups }: Adapter): number {
+  if (!subgroups || subgroups.min !== subgroups.max) return 0;
+  return subgroups.min === 4 || subgroups.min === 8 ? subgroups.min : 0;
+}
+
+/** The class of an adapter; its name is for reports. */
+export function classOf(adapter: Adapter): Class {
+  if (adapter.kind === "hardware")
+    return GPUS.find(([vendor]) => vendor.test(adapter.vendor))?.[1] ?? UNKNOWN;
+  return lanesOf(adapter)
+    ? { ...SOFTWARE, name: "software with subgroups", core: "lanes" }
+    : { ...SOFTWARE, name: "software", core: "registers" };
+}
+
+const REGISTERS = [registers(4, 1), registers(4, 2), registers(8, 1), registers(8, 2)];
+const sides = [1, 2, 4] as const;
+const LANES = [4, 8].flatMap((lanes) =>
+  sides.flatMap((wx) =>
+    sides
+      .filter((wy) => wx * wy <= 4)
+      .flatMap((wy) => sides.map((rows) => lanesVariant(lanes, wx, wy, rows))),
+  ),
+);
+
+/** Whether the adapter's limits hold a variant. */
+function fits({ limits }: Adapter, variant: Variant, pass: Pass): boolean {
+  const { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: threads } =
+    limits;
+  return sharedBytes(variant, pass) <= bytes! && tileOf(variant).threads <= threads!;
+}
+
+/** All variants that an adapter runs a pass with, each with splits 1. No other text is ever compiled for it. */
+export function variantsOf(adapter: Adapter, pass: Pass): readonly Variant[] {
+  const { core, tiles, others } = classOf(adapter);
+  const lanes = core === "lanes" ? LANES.filter((v) => v.lanes === lanesOf(adapter)) : [];
+  return [...tiles, ...others, ...lanes, ...REGISTERS].filter((v) => fits(adapter, v, pass));
+}
+
+/** The default: a pure function of the adapter's class and limits and of the sizes. */
+export function usual(adapter: Adapter, g: Geometry, pass: Pass): Variant {
+  const { core } = classOf(adapter);
   const { n, k } = sizesOf(g, pass);
-  const size = lanesOf(adapter);
-  const usual = adapter.kind === "hardware" ? "tile" : size ? "lanes" : "registers";
-  const narrow = usual === "tile" ? n < 16 || k < 16 : g.slices > 1 && n <= size;
-  if (!forced) return VARIANTS[narrow ? "registers" : usual](size, g, pass);
-  const variant = { ...VARIANTS[forced.core](size, g, pass), ...forced };
-  return pass === "weight" ? variant : { ...variant, splits: 1 };
+  const narrow = core === "tile" ? n < 16 || k < 16 : g.slices > 1 && n <= lanesOf(adapter);
+  return rules[narrow ? "registers" : core](adapter, g, pass);
 }
 
-const VARIANTS = {
-  registers(_: number, g: Geometry, pass: Pass): Variant {
-    const { m, n, k, parts } = sizesOf(g, pass);
-    const rows = 4;
-    const threads = up(m, rows) * up(n, 4) * g.slices * parts;
-    const splits = pass === "weight" ? splitsFor(threads, 2048, k, 64) : 1;
-    return { ...BASE, core: "registers", wx: 32, wy: 1, rows, splits };
+/** What each core does by default. */
+const rules = {
+  registers(adapter: Adapter, g: Geometry, pass: Pass): Variant {
+    return split(adapter, registers(4, 1), g, pass);
   },
-  tile(_: number, g: Geometry, pass: Pass): Variant {
-    const { m, n, k, parts } = sizesOf(g, pass);
-    const groups = (t: { m: number; n: number }) => up(m, t.m) * up(n, t.n) * g.slices * parts;
-    const wide = TILES.filter((t) => t.n <= Math.max(32, up(n, 32) * 32));
-    if (pass === "weight") {
-      const t = wide.find((t) => m >= t.m) ?? wide.at(-1)!;
-      return { ...t.variant, splits: splitsFor(groups(t), 2 * BUSY, k, 128) };
-    }
-    return (wide.find((t) => groups(t) >= BUSY) ?? wide.at(-1)!).variant;
-  },
-  lanes(size: number, g: Geometry, pass: Pass): Variant {
+  tile(adapter: Adapter, g: Geometry, pass: Pass): Variant {
     const { m, n } = sizesOf(g, pass);
+    const { tiles, busy } = classOf(adapter);
+    const wide = tiles
+      .filter((t) => fits(adapter, t, pass))
+      .filter((t) => tileOf(t).n <= up(n, 32) * 32);
+    const smallest = wide.at(-1);
+    if (!smallest) return rules.registers(adapter, g, pass); // limits below the specification's
+    const enough = (t: Variant) =>
+      pass === "weight" ? m >= tileOf(t).m : workgroups(t, g, pass) >= busy;
+    return split(adapter, wide.find(enough) ?? smallest, g, pass);
+  },
+  lanes(adapter: Adapter, g: Geometry, pass: Pass): Variant {
+    const { m, n } = sizesOf(g, pass);
+    const size = lanesOf(adapter);
     const across = up(n, 4 * size); // subgroups that the columns fill
     const wx = [4, 2, 1].find((w) => across % w === 0)!;
     const down = up(m, size);
     const rows = down >= 4 ? 4 : down >= 2 ? 2 : 1;
     const wy = down >= 64 * rows ? 4 / wx : 1;
-    return { ...BASE, core: "lanes", lanes: size, wx, wy, rows };
+    return lanesVariant(size, wx, wy, rows);
   },
 };
 
-/** Splits that bring `have` to `want`, of at least `least` pixels each. */
-function splitsFor(have: number, want: number, pixels: number, least: number): number {
-  return Math.max(1, Math.min(64, up(want, have), Math.floor(pixels / least)));
+function workgroups(variant: Variant, g: Geometry, pass: Pass): number {
+  const { m, n, parts } = sizesOf(g, pass);
+  const tile = tileOf(variant);
+  return up(m, tile.m) * up(n, tile.n) * g.slices * parts;
 }
+
+/** A variant with the splits that bring the weight pass to enough workgroups (registers: threads), of some depth each. */
+export function split(adapter: Adapter, variant: Variant, g: Geometry, pass: Pass): Variant {
+  if (pass !== "weight" || variant.core === "lanes") return variant; // a software adapter gains nothing by it
+  const [want, least] = variant.core === "tile" ? [2 * classOf(adapter).busy, 128] : [2048, 64];
+  const pixels = sizesOf(g, pass).k;
+  const splits = Math.min(
+    MOST_SPLITS,
+    up(want, workgroups(variant, g, pass)),
+    Math.floor(pixels / least),
+  );
+  return { ...variant, splits: Math.max(1, splits) };
+}
+export const MOST_SPLITS = 64;
+
+/** What a tuner tries for a product: the default first, then what is no more than twice as large as the product. */
+export function candidatesOf(adapter: Adapter, g: Geometry, pass: Pass): readonly Variant[] {
+  const { m, n } = sizesOf(g, pass);
+  const first = usual(adapter, g, pass);
+  const found = [first];
+  const add = (v: Variant) => {
+    const known = found.some((f) => nameOf(f) === nameOf(v) && f.splits === v.splits);
+    if (!known) found.push(v);
+  };
+  for (const v of variantsOf(adapter, pass)) {
+    const { m: rows, n: columns } = tileOf(v);
+    if (v.core !== "registers" && (rows >= 2 * m || columns >= 2 * n)) continue;
+    const own = split(adapter, v, g, pass);
+    const { splits } = own;
+    const counts =
+      pass !== "weight"
+        ? [1]
+        : adapter.kind === "software"
+          ? [splits, 1]
+          : [splits, 2 * splits, splits / 2, 1];
+    for (const s of counts) if (Number.isInteger(s) && s <= MOST_SPLITS) add({ ...own, splits: s });
+  }
+  return found;
+}
+
+/** Says which variant a product runs on instead of the default; null: no opinion. */
+export type Choice = (g: Geometry, pass: Pass) => Variant | null;
+const pins = new WeakMap<object, Choice>();
+
+/** From now on the products of the adapter (the `info` of one gpu) run as `choice` says. Gives back what said so before. */
+export function pinChoice(adapter: Adapter, choice: Choice | null): Choice | null {
+  const before = pins.get(adapter) ?? null;
+  if (choice) pins.set(adapter, choice);
+  else pins.delete(adapter);
+  return before;
+}
+
+/** Which core, tile and splits run a pass on an adapter: a pure function of these, and of what is pinned. */
+export const choose = (adapter: Adapter, g: Geometry, pass: Pass): Variant =>
+  pins.get(adapter)?.(g, pass) ?? usual(adapter, g, pass);
