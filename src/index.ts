@@ -27,4 +27,5 @@ export { defineKernel, type Kernel, type KernelOptions, type KnobValue } from ".
 export * as io from "./io/index.ts";
 export * as nn from "./nn/index.ts";
 export * as ops from "./ops/index.ts";
+export * as tuning from "./ops/tuning.ts";
 export * as optim from "./optim/index.ts";

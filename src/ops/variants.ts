@@ -115,7 +115,8 @@ interface Class {
   /** Workgroups that keep the adapter busy; below it smaller tiles are worth their loads. */
   readonly busy: number;
 }
-const [T128, T64, T32] = [tile(16, 16, 8, 2), tile(16, 16, 4, 1), tile(8, 8, 4, 1)];
+/** The tiles for GPUs, largest first; tools/shader-stats compiles these. */
+export const TILES = [tile(16, 16, 8, 2), tile(16, 16, 4, 1), tile(8, 8, 4, 1)] as const;
 /** 4x4 elements a thread: nowhere too many registers. */
 const SMALL = [tile(16, 8, 4, 1), tile(8, 16, 4, 1), tile(16, 16, 4, 1, 32), tile(8, 8, 4, 1, 32)];
 /** 8x4 and 8x8 a thread. */
@@ -125,7 +126,7 @@ const LARGE = [
 ];
 const gpu = (name: string, busy: number, large: boolean): Class => ({
   ...{ name, core: "tile", busy },
-  tiles: large ? [T128, T64, T32] : [T64, T32],
+  tiles: large ? TILES : TILES.slice(1),
   others: large ? [...LARGE, ...SMALL] : SMALL,
 });
 /** By `vendor` of GPUAdapterInfo; Mali and Adreno spill with 8x8 elements a thread, of others nothing is known. */
