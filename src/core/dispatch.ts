@@ -121,6 +121,7 @@ export function dispatch(
   const values = kernel.params.map(({ name }) => `${name}=${params[name]}`).join(" ");
   recorder.add({
     kind: "dispatch",
+    kernel,
     pipeline,
     group,
     grid,

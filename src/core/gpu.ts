@@ -3,6 +3,7 @@ import { DeviceError, DeviceLostError, RecordError } from "../errors.ts";
 import type { Counts } from "../gpu/commands.ts";
 import type { AdapterInfo, Device } from "../gpu/device.ts";
 import type { Timing } from "../gpu/encode.ts";
+import type { Kernel } from "../gpu/kernel.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { type Assign, assign } from "./assign.ts";
 import { dispatch, type Run } from "./dispatch.ts";
@@ -31,6 +32,8 @@ export interface MemoryReport {
   /** Bytes in use, and of all buffers. */
   readonly liveBytes: number;
   readonly bytes: number;
+  /** The most bytes in use at once since the start, or since `gpu.resetPeak()`. */
+  readonly peakBytes: number;
   /** Entries of the tables of bind groups and uniform values. */
   readonly bindGroups: number;
   readonly params: number;
@@ -40,6 +43,17 @@ export interface MemoryReport {
     readonly bytes: number;
     readonly site?: string;
   }[];
+}
+
+/** One dispatch: its kernel's label, what distinguishes it from kernels of the same text, and its grid. */
+export interface DispatchInfo {
+  /** `shaders/conv2d.wgsl:quads` */
+  readonly kernel: string;
+  readonly variant: string | null;
+  readonly knobs: Kernel["knobs"];
+  /** Threads of a workgroup, and workgroups. */
+  readonly workgroup: readonly [number, number, number];
+  readonly grid: readonly [number, number, number];
 }
 
 /** An adapter opened for work. Made by `openGpu`. */
@@ -230,9 +244,30 @@ export class Gpu {
     return this.internals.recorder.counts;
   }
 
+  /** `memory().peakBytes` counts anew from what is in use now. */
+  resetPeak(): void {
+    this.internals.memory.pool.resetPeak();
+  }
+
+  /**
+   * Runs `fn` (synchronous), gives back what it made, and says what it dispatched, in order; a recorded function's
+   * kept list is part of it.
+   */
+  kernels(fn: () => unknown): DispatchInfo[] {
+    const { recorder, memory } = this.internals;
+    if (memory.current?.recording) throw new RecordError("kernels() inside a recorded function");
+    const { commands } = recorder.collect(() => this.scope<void>(() => void fn()));
+    recorder.play(commands); // a recording's first call must reach the device
+    return commands.flatMap((c) => {
+      if (c.kind !== "dispatch") return [];
+      const { label, variant, knobs, workgroup } = c.kernel;
+      return [{ kernel: label, variant, knobs, workgroup, grid: c.grid }];
+    });
+  }
+
   memory(): MemoryReport {
     const { memory, recorder } = this.internals;
-    const { live, free, created, liveBytes, bytes } = memory.pool.figures;
+    const { live, free, created, liveBytes, bytes, peakBytes } = memory.pool.figures;
     const alive = memory.persistent
       .map((s) => ({ op: s.label, bytes: s.bytes, ...(s.site ? { site: s.site } : {}) }))
       .sort((a, b) => b.bytes - a.bytes || (a.op < b.op ? -1 : 1));
@@ -242,6 +277,7 @@ export class Gpu {
       created,
       liveBytes,
       bytes,
+      peakBytes,
       ...recorder.pipelines.cached,
       alive,
     };

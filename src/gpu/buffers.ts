@@ -21,6 +21,8 @@ export interface PoolFigures {
   /** Bytes of all of them, and of those in use. */
   bytes: number;
   liveBytes: number;
+  /** The most bytes in use at once since the start, or since `resetPeak`. */
+  peakBytes: number;
 }
 
 // GPUBufferUsage's bits: the global does not exist in Node.
@@ -64,7 +66,14 @@ class FreeList {
 
 /** The pool of a device. */
 export class Pool implements BufferSource {
-  readonly figures: PoolFigures = { created: 0, live: 0, free: 0, bytes: 0, liveBytes: 0 };
+  readonly figures: PoolFigures = {
+    created: 0,
+    live: 0,
+    free: 0,
+    bytes: 0,
+    liveBytes: 0,
+    peakBytes: 0,
+  };
   readonly #free = new FreeList();
   readonly #all = new Set<Buf>();
   #nextId = 1;
@@ -101,6 +110,7 @@ export class Pool implements BufferSource {
     }
     this.figures.live++;
     this.figures.liveBytes += buf.bytes;
+    this.figures.peakBytes = Math.max(this.figures.peakBytes, this.figures.liveBytes);
     return buf;
   }
 
@@ -109,6 +119,11 @@ export class Pool implements BufferSource {
     this.figures.live--;
     this.figures.liveBytes -= buf.bytes;
     this.figures.free++;
+  }
+
+  /** From now on the peak is of what comes. */
+  resetPeak(): void {
+    this.figures.peakBytes = this.figures.liveBytes;
   }
 
   /** Models come and go in a long session; what they used must not stay for ever. */

@@ -1,8 +1,10 @@
 // What can be asked of a device: the entries of the one ordered list. Types alone; recorder.ts keeps and runs it.
+import type { Kernel } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 
 export interface Dispatch {
   readonly kind: "dispatch";
+  readonly kernel: Kernel;
   readonly pipeline: Pipeline;
   readonly group: GPUBindGroup;
   readonly grid: readonly [number, number, number];

@@ -13,6 +13,8 @@ export interface KernelOptions {
   readonly uses?: readonly string[];
   /** WGSL extensions, e.g. `["subgroups"]`. */
   readonly enables?: readonly string[];
+  /** What to call this one of several that do the same, `tile 128x128x16 16x16`: for reports, changes nothing. */
+  readonly variant?: string;
 }
 
 export type BindingKind = "uniform" | "read-only-storage" | "storage";
@@ -36,6 +38,9 @@ export interface SourceLine {
 export interface Kernel {
   /** `shaders/agc.wgsl:norms` */
   readonly label: string;
+  /** What its maker calls it among others that do the same; null where there is only one. */
+  readonly variant: string | null;
+  readonly knobs: Readonly<Record<string, KnobValue>>;
   readonly code: string;
   readonly entry: string;
   readonly constants: Readonly<Record<string, number>>;
@@ -154,7 +159,7 @@ function constantValue(
  * @throws KernelError if the entry point, a knob or a workgroup size matches nothing.
  */
 export function defineKernel(source: string, options: KernelOptions): Kernel {
-  const { entry, knobs = {}, uses = [], enables = [] } = options;
+  const { entry, knobs = {}, uses = [], enables = [], variant = null } = options;
   const label = `${fileName(source)}:${entry}`;
   const { text, constants } = specialise(source, knobs, label);
   const parts = [text, ...uses];
@@ -172,6 +177,8 @@ export function defineKernel(source: string, options: KernelOptions): Kernel {
 
   const kernel: Kernel = {
     label,
+    variant,
+    knobs,
     code: enables.map((name) => `enable ${name}; `).join("") + code,
     entry,
     constants,
