@@ -1,5 +1,5 @@
 // What a benchmark case is, random inputs, and how values are held to f64. Times nothing; that is measure.ts.
-import type { Gpu, Host, Shape, Tensor } from "../src/index.ts";
+import { type Gpu, type Host, type Shape, ShapeError, type Tensor, tree } from "../src/index.ts";
 
 /** A case on the device, ready to be called again and again. */
 export interface Prepared {
@@ -7,6 +7,8 @@ export interface Prepared {
   readonly run: () => unknown;
   /** What `run` does besides, to be timed beside it and subtracted: a gradient's forward pass. */
   readonly without?: () => unknown;
+  /** The same result by the op's plain composition, for `against: "reference"`. Give it where the op is fused. */
+  readonly reference?: () => unknown;
   /** The worst error of a result of `run` as a part of what is allowed; above 1 or NaN is wrong. */
   readonly verify: () => Promise<number>;
   readonly dispose: () => void;
@@ -23,8 +25,66 @@ export interface Case {
   readonly prepare: (gpu: Gpu) => Prepared | Promise<Prepared>;
 }
 
-/** Uniform numbers in [-1, 1) that a name determines (mulberry32): the same inputs in each run. */
-export function randomData(name: string, size: number): Float32Array<ArrayBuffer> {
+type Inputs = Readonly<Record<string, Shape>>;
+type Named<I, T> = { readonly [K in keyof I]: T };
+
+/** A case of plain function calls: random inputs, recorded, results against f64. */
+export interface OpCase<I extends Inputs> extends Omit<Case, "quick" | "prepare"> {
+  readonly quick?: boolean;
+  /** Names and shapes of what goes in: uniform in [-range, range), range 1 if left out. */
+  readonly inputs: I;
+  readonly range?: number | { readonly [K in keyof I]?: number };
+  readonly apply: (given: Named<I, Tensor>) => Readonly<Record<string, Tensor>>;
+  /** For each result of `apply` its element i in f64, by definition: samples are compared. */
+  readonly oracle?: (given: Named<I, Float32Array>) => Readonly<Record<string, (i: number) => Sum>>;
+  /** Instead, whole results in f64: their relative L2 errors are held to `WHOLE_BOUND`. */
+  readonly whole?: (given: Named<I, Float32Array>) => Readonly<Record<string, Float64Array>>;
+}
+
+export function opCase<const I extends Inputs>(spec: OpCase<I>): Case {
+  const { name, flops, bytes, quick = false, inputs, range = 1, apply, oracle, whole } = spec;
+  const each = <T>(f: (input: string, shape: Shape) => T) =>
+    Object.fromEntries(Object.entries(inputs).map(([k, s]) => [k, f(k, s)])) as Named<I, T>;
+  return {
+    name,
+    flops,
+    bytes,
+    quick,
+    prepare(gpu) {
+      const data = each((input, shape) => {
+        const by = typeof range === "number" ? range : (range[input] ?? 1);
+        return randomData(`${name} ${input}`, sizeOf(shape), by);
+      });
+      const tensors = each((input, shape) => gpu.tensor(data[input]!, shape));
+      const run = gpu.record(() => apply(tensors), { name });
+      return {
+        run,
+        async verify() {
+          const results = await gpu.read<Record<string, Tensor>>(run());
+          const expected = oracle ? oracle(data) : (whole?.(data) ?? {});
+          const names = Object.keys(results);
+          if (names.join() !== Object.keys(expected).join())
+            throw new ShapeError(
+              `${name}: results ${names}, the oracle's ${Object.keys(expected)}`,
+            );
+          const parts = names.map((result) => {
+            const [actual, should] = [results[result]!.data, expected[result]!];
+            if (typeof should !== "function") return relativeL2(actual, should) / WHOLE_BOUND;
+            return worstSum(actual, sample(`${name} ${result}`, actual.length, 64), should);
+          });
+          return Math.max(...parts);
+        },
+        dispose() {
+          run.dispose();
+          tree.dispose(tensors);
+        },
+      };
+    },
+  };
+}
+
+/** Uniform numbers in [-range, range) that a name determines (mulberry32): the same inputs in each run. */
+export function randomData(name: string, size: number, range = 1): Float32Array<ArrayBuffer> {
   let state = 0x9e3779b9;
   for (const c of name) state = Math.imul(state ^ c.charCodeAt(0), 0x01000193);
   const data = new Float32Array(size);
@@ -32,7 +92,7 @@ export function randomData(name: string, size: number): Float32Array<ArrayBuffer
     state = (state + 0x6d2b79f5) | 0;
     let t = Math.imul(state ^ (state >>> 15), 1 | state);
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    data[i] = ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1;
+    data[i] = (((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1) * range;
   }
   return data;
 }
@@ -56,11 +116,25 @@ export function sample(name: string, size: number, count: number): number[] {
   ];
 }
 
-/** A sum in f64 with the sum of its terms' sizes, which its rounding error is measured by. */
+/** A result in f64 with the size of what it is made of (a sum: of its terms), by which its rounding error is measured. */
 export interface Sum {
   readonly value: number;
   readonly magnitude: number;
 }
+
+/** The sum of f(0), f(1), ... */
+export function sumOf(count: number, f: (i: number) => number): Sum {
+  let [value, magnitude] = [0, 0];
+  for (let i = 0; i < count; i++) {
+    const term = f(i);
+    value += term;
+    magnitude += Math.abs(term);
+  }
+  return { value, magnitude };
+}
+
+/** 4194304 -> 4M, 4096 -> 4096. */
+export const short = (n: number): string => (n % 2 ** 20 === 0 ? `${n / 2 ** 20}M` : String(n));
 
 /**
  * The part of `magnitude` that an f32 sum of that many terms may be off by. The error of a sum of random terms grows
@@ -82,4 +156,17 @@ export function worstSum(
     worst = Math.max(worst, part);
   }
   return worst;
+}
+
+/** How far a whole result of many sums one after another may be off, in the L2 norm; f32 reaches 1e-6 in deep networks. */
+export const WHOLE_BOUND = 1e-5;
+
+/** `|actual - expected| / |expected|`, both as vectors. */
+export function relativeL2(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let [error, size] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    error += (actual[i]! - expected[i]!) ** 2;
+    size += expected[i]! ** 2;
+  }
+  return Math.sqrt(error / Math.max(size, 1e-60));
 }

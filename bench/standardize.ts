@@ -1,0 +1,105 @@
+// Scaled weight standardization of NFNet-F0's convolutions, forward and backward: layer by layer, and all at once.
+import { nn, ops, type Shape, type Tensor, vjp } from "../src/index.ts";
+import { type Case, opCase, type Sum, sizeOf, sumOf } from "./case.ts";
+
+const EPS = 1e-4;
+
+type Numbers = ArrayLike<number>;
+
+/** One column of `[rows, cols]` in f64, standardized. */
+function column(w: Numbers, shape: Shape, c: number) {
+  const cols = shape.at(-1)!;
+  const rows = sizeOf(shape) / cols;
+  const at = (r: number) => w[r * cols + c]!;
+  const sum = sumOf(rows, at);
+  const mean = sum.value / rows;
+  const centred = (r: number) => at(r) - mean;
+  const squares = sumOf(rows, (r) => centred(r) ** 2).value; // variance times fan-in
+  if (squares < EPS) throw new RangeError("a case below eps has another gradient");
+  const size = sum.magnitude / rows;
+  return { cols, rows, at, mean, size, centred, root: 1 / Math.sqrt(squares) };
+}
+
+/** Element i of the result. */
+function forward(w: Numbers, gain: Numbers, shape: Shape, i: number): Sum {
+  const c = i % shape.at(-1)!;
+  const { cols, at, mean, size, root } = column(w, shape, c);
+  const [value, factor] = [at((i - c) / cols), root * gain[c]!];
+  return {
+    value: (value - mean) * factor,
+    magnitude: (Math.abs(value) + size) * Math.abs(factor),
+  };
+}
+
+/** Element i of dw; with i < 0 element -1 - i of dgain. */
+function backward(w: Numbers, gain: Numbers, dy: Numbers, shape: Shape, i: number): Sum {
+  const c = i < 0 ? -1 - i : i % shape.at(-1)!;
+  const { cols, rows, centred, root } = column(w, shape, c);
+  const g = (r: number) => dy[r * cols + c]!;
+  const along = sumOf(rows, (r) => g(r) * centred(r) * root);
+  if (i < 0) return along;
+  const r = (i - c) / cols;
+  const mean = sumOf(rows, g);
+  const hat = centred(r) * root;
+  const factor = root * gain[c]!;
+  return {
+    value: factor * (g(r) - mean.value / rows - hat * along.value),
+    magnitude:
+      Math.abs(factor) * (Math.abs(g(r)) + mean.magnitude / rows + Math.abs(hat) * along.magnitude),
+  };
+}
+
+/** The weights of all convolutions of F0, in order. */
+export function f0Weights(): Shape[] {
+  const { spec } = nn.nfnet({ variant: "F0", numClasses: 1000 });
+  const convs = [
+    ...Object.values(spec.stem),
+    ...spec.blocks.flatMap((block) =>
+      [block.convShortcut, block.conv0, block.conv1, block.conv1b, block.conv2].flatMap((conv) =>
+        conv ? [conv] : [],
+      ),
+    ),
+    spec.finalConv,
+  ];
+  return convs.map(({ w }) => w.shape);
+}
+
+const label = (shape: Shape) => shape.join("x");
+// Forward: 2 for the mean and the centred difference, 2 for the squares, 2 for the result. Backward: the same
+// statistics, 4 for two sums, 4 for the result. What must move: w, y; w, dy, dw. Gains are as nothing.
+const work = (n: number) => ({
+  forward: { flops: 6 * n, bytes: 8 * n },
+  backward: { flops: 12 * n, bytes: 12 * n },
+});
+
+function one(shape: Shape, quick: boolean): Case[] {
+  const gains = [shape.at(-1)!];
+  const { forward: there, backward: back } = work(sizeOf(shape));
+  const f = (p: { w: Tensor; gain: Tensor }) => ops.standardize(p.w, p.gain, { eps: EPS });
+  return [
+    opCase({
+      name: `standardize ${label(shape)} forward`,
+      ...there,
+      quick,
+      inputs: { w: shape, gain: gains },
+      apply: (p) => ({ y: f(p) }),
+      oracle: ({ w, gain }) => ({ y: (i) => forward(w, gain, shape, i) }),
+    }),
+    opCase({
+      name: `standardize ${label(shape)} backward`,
+      ...back,
+      quick,
+      inputs: { w: shape, gain: gains, dy: shape },
+      apply: ({ w, gain, dy }) => vjp(f)({ w, gain }, dy).grads,
+      oracle: ({ w, gain, dy }) => ({
+        w: (i) => backward(w, gain, dy, shape, i),
+        gain: (c) => backward(w, gain, dy, shape, -1 - c),
+      }),
+    }),
+  ];
+}
+
+export function cases(): Case[] {
+  const distinct = [...new Map(f0Weights().map((shape) => [label(shape), shape])).values()];
+  return distinct.flatMap((shape) => one(shape, label(shape) === "3x3x128x768"));
+}
