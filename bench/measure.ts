@@ -24,15 +24,19 @@ export function statsOf(seconds: readonly number[]): Stats {
 export interface Timer {
   readonly repeats: number;
   readonly clock: "timestamp" | "host";
+  /** Of one call, as the warm-up found it. */
+  readonly seconds: number;
   /** One round: the seconds of one call, the mean over `repeats` calls in one pass. */
   readonly round: () => Promise<number>;
 }
 
-const MOST = 2000; // calls in one submit: more cost the host more than they tell
+const MOST = 5000; // calls in one submit: more cost the host more than they tell
 
 /**
- * Warms a call up and finds how many fill `target` seconds, well past the 65.5 us steps of a browser's timestamps.
- * The host sleeps while the device works: a pending promise of Dawn's takes a core.
+ * Warms a call up and finds how many fill `target` seconds, well past the 0.1 ms steps of a browser's timestamps.
+ * Without timestamps the host's clock counts, from the submit to the device's end. The host sleeps while the device
+ * works, and never longer than the fastest round so far: a pending promise of Dawn's takes a core, and a sleep that is
+ * too long would be timed.
  */
 export async function timer(gpu: Gpu, call: () => unknown, target: number): Promise<Timer> {
   let expected = 0;
@@ -46,17 +50,18 @@ export async function timer(gpu: Gpu, call: () => unknown, target: number): Prom
     );
     clock = timing.clock;
     const each = timing.seconds / n;
-    expected = expected === 0 ? each : Math.min(expected, each); // never sleep longer than the work
+    expected = expected === 0 ? each : Math.min(expected, each);
     return each;
   };
   for (let i = 0; i < 3; i++) call(); // records, checks the recording, replays
   await gpu.sync();
   let repeats = 1;
+  let seconds = 0;
   for (;;) {
-    const each = await times(repeats);
-    const wanted = Math.max(1, Math.min(MOST, Math.ceil(target / Math.max(each, 1e-7))));
+    seconds = await times(repeats);
+    const wanted = Math.max(1, Math.min(MOST, Math.ceil(target / Math.max(seconds, 1e-7))));
     if (wanted <= repeats * 1.5) break;
     repeats = Math.min(wanted, repeats * 10);
   }
-  return { repeats, clock, round: () => times(repeats) };
+  return { repeats, clock, seconds, round: () => times(repeats) };
 }

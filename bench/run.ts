@@ -1,136 +1,194 @@
-// Runs cases: verifies each, then times them, a few at a time and turn by turn. Prints nothing.
-import type { AdapterInfo, Gpu } from "../src/index.ts";
+// Runs cases: verifies each, then times them, a few at a time and turn by turn, between rounds of the peak's own loops.
+// Prints nothing.
+import type { Gpu } from "../src/index.ts";
 import type { Case, Prepared } from "./case.ts";
+import { count, kernelsOf, without } from "./kernels.ts";
 import { type Stats, statsOf, type Timer, timer } from "./measure.ts";
-import { type Peak, roofline } from "./roofline.ts";
+import { openPeak, type Peak } from "./roofline.ts";
+import { adapterOf, familyOf, type Method, type Report, type Row, rates } from "./row.ts";
 
-export interface Row {
+export interface Progress {
+  /** Cases that are done, and that are to be run. */
+  readonly done: number;
+  readonly total: number;
+  /** Of the whole work, from 0 to 1: a case is half done when it is verified and warmed up. */
+  readonly part: number;
+  /** The case that is being worked on; empty at the end. */
   readonly name: string;
-  /** The worst error as a part of what is allowed. */
-  readonly error: number;
-  /** Why there is no time: wrong values, or what was thrown. */
-  readonly failed?: string;
-  /** Absent where the case failed. */
-  readonly time?: Timed;
-  readonly flops: number;
-  readonly bytes: number;
-}
-
-export interface Timed extends Stats {
-  readonly clock: "timestamp" | "host";
-  readonly rounds: number;
-  /** Calls in each round, and dispatches of one call. */
-  readonly repeats: number;
-  readonly dispatches: number;
-  /** Whether a forward pass was timed beside it and subtracted. */
-  readonly difference: boolean;
-  /** Of the medians; percent of the peak that was measured in the same run. */
-  readonly gflops: number;
-  readonly percentOfPeak: number;
-  readonly gbs: number;
-  readonly percentOfCopy: number;
-}
-
-export interface Report {
-  readonly adapter: Pick<
-    AdapterInfo,
-    "kind" | "vendor" | "architecture" | "device" | "description"
-  >;
-  readonly peak: Peak;
-  readonly rows: readonly Row[];
 }
 
 export interface RunOptions {
-  /** Default: measured first. */
+  /** Default: measured before, between and after the cases; the best counts. */
   readonly peak?: Peak;
+  /** Fewer and shorter rounds. */
   readonly quick?: boolean;
-  readonly onProgress?: (done: number, all: number, name: string) => void;
+  /** Times the plain composition beside an op, where the case has it. */
+  readonly against?: "reference";
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 const TOGETHER = 4; // cases whose rounds take turns, so that a slow moment of the machine meets all of them
-const FULL = { target: 0.03, rounds: 11 };
-const QUICK = { target: 0.015, rounds: 5 };
+const TOGETHER_BYTES = 2 ** 30; // past this much memory no further case joins
+const FULL = { target: 0.03, rounds: 11, seconds: 12 };
+const QUICK = { target: 0.015, rounds: 5, seconds: 2 };
+const LEAST_ROUNDS = 3; // of a call so long that it would take more than those seconds
+const PEAK_EVERY = 4; // rounds
 
 interface Entry {
   readonly c: Case;
   readonly prepared: Prepared;
-  readonly error: number;
-  readonly dispatches: number;
+  /** What is known of the row before it is timed. */
+  readonly row: Row;
   readonly whole: Timer;
   readonly part: Timer | null;
+  readonly plain: { readonly timer: Timer; readonly dispatches: number } | null;
+  readonly rounds: number;
+  /** Seconds of each round. */
   readonly wholes: number[];
   readonly parts: number[];
+  readonly plains: number[];
 }
 
-/** Runs cases; a wrong or failing one is a row without a time. */
+const isEntry = (e: Entry | Row): e is Entry => "prepared" in e;
+
+/**
+ * Runs cases and gives a row for each; a wrong or failing one is a row without a time.
+ * Percents are of the peak that was reached in the same run.
+ */
 export async function run(
   gpu: Gpu,
   cases: readonly Case[],
   options: RunOptions = {},
 ): Promise<Row[]> {
-  const { quick = false, onProgress } = options;
-  const peak = options.peak ?? (await roofline(gpu));
-  const { target, rounds } = quick ? QUICK : FULL;
-  const rows: Row[] = [];
-  for (let at = 0; at < cases.length; at += TOGETHER) {
-    const entries: (Entry | Row)[] = [];
-    for (const c of cases.slice(at, at + TOGETHER)) {
-      onProgress?.(at + entries.length, cases.length, c.name);
-      entries.push(await begin(gpu, c, target));
-    }
-    const live = entries.filter((e): e is Entry => "c" in e);
-    try {
-      for (let i = 0; i < rounds; i++)
-        for (const { whole, part, wholes, parts } of live) {
-          wholes.push(await whole.round());
-          if (part) parts.push(await part.round());
-        }
-    } finally {
-      for (const { prepared } of live) prepared.dispose();
-    }
-    rows.push(...entries.map((e) => ("c" in e ? rowOf(e, peak) : e)));
-  }
-  onProgress?.(cases.length, cases.length, "");
-  return rows;
+  return [...(await report(gpu, cases, options)).rows];
 }
 
-async function begin(gpu: Gpu, c: Case, target: number): Promise<Entry | Row> {
-  const row = { name: c.name, flops: c.flops, bytes: c.bytes };
+/** Like `run`, with all that a reader of the rows wants to know beside them. `versions` are the caller's. */
+export async function report(
+  gpu: Gpu,
+  cases: readonly Case[],
+  options: RunOptions & { readonly versions?: Readonly<Record<string, string>> } = {},
+): Promise<Report> {
+  const { quick = false, onProgress, versions = {} } = options;
+  const { target, rounds, seconds } = quick ? QUICK : FULL;
+  const date = new Date().toISOString();
+  const started = performance.now();
+  const meter = options.peak ? null : await openPeak(gpu);
+  const found: (Entry | Row)[] = [];
+  const total = cases.length;
+  const tell = (begun: number, timed: number, name: string) => {
+    const part = total === 0 ? 1 : (found.length + begun / 2 + timed / 2) / total;
+    onProgress?.({ done: found.length, total, part, name });
+  };
+  try {
+    while (found.length < cases.length) {
+      const group: (Entry | Row)[] = [];
+      try {
+        let bytes = 0;
+        while (group.length < TOGETHER && bytes < TOGETHER_BYTES) {
+          const c = cases[found.length + group.length];
+          if (!c) break;
+          tell(group.length, 0, c.name);
+          const e = await begin(gpu, c, options, { target, rounds, seconds });
+          group.push(e);
+          if (isEntry(e)) bytes += e.row.deviceBytes;
+        }
+        const live = group.filter(isEntry);
+        for (let i = 0; live.some((e) => i < e.rounds); i++) {
+          tell(group.length, (group.length * i) / rounds, live[i % live.length]!.c.name);
+          if (i % PEAK_EVERY === 0) await meter?.again();
+          for (const e of live) if (i < e.rounds) await round(e);
+        }
+      } finally {
+        for (const e of group) if (isEntry(e)) e.prepared.dispose();
+      }
+      found.push(...group);
+    }
+    for (let i = 0; i < LEAST_ROUNDS; i++) await meter?.all();
+  } finally {
+    meter?.dispose();
+  }
+  tell(0, 0, "");
+  const peak = options.peak ?? meter!.peak;
+  const method: Method = {
+    quick,
+    rounds,
+    target,
+    together: TOGETHER,
+    seconds: (performance.now() - started) / 1000,
+  };
+  const { kind, vendor, architecture, device, description } = gpu.info;
+  return {
+    format: 1,
+    date,
+    versions,
+    adapter: { kind, vendor, architecture, device, description },
+    peak,
+    method,
+    rows: found.map((e) => (isEntry(e) ? rowOf(e, peak) : e)),
+  };
+}
+
+async function round({ whole, part, plain, wholes, parts, plains }: Entry): Promise<void> {
+  wholes.push(await whole.round());
+  if (part) parts.push(await part.round());
+  if (plain) plains.push(await plain.timer.round());
+}
+
+/** Prepares, verifies and warms up. */
+async function begin(
+  gpu: Gpu,
+  c: Case,
+  { against }: RunOptions,
+  { target, rounds, seconds }: { target: number; rounds: number; seconds: number },
+): Promise<Entry | Row> {
+  const { name, flops, bytes } = c;
+  const before = gpu.memory().liveBytes;
+  let row: Row = {
+    ...{ name, family: familyOf(name), ...adapterOf(gpu.info), flops, bytes },
+    ...{ error: null, kernels: [], deviceBytes: 0 },
+  };
   let prepared: Prepared | null = null;
   try {
+    gpu.resetPeak();
     prepared = await c.prepare(gpu);
+    const { run: call, without: forward, reference } = prepared;
     const error = await prepared.verify();
+    row = { ...row, error: Number.isFinite(error) ? error : null };
     if (!(error <= 1)) {
       prepared.dispose();
-      return {
-        ...row,
-        error,
-        failed: `wrong values: ${error.toPrecision(3)} times the error allowed`,
-      };
+      return { ...row, failed: `wrong values: ${error.toPrecision(3)} times the error allowed` };
     }
-    const whole = await timer(gpu, prepared.run, target);
-    const part = prepared.without ? await timer(gpu, prepared.without, target) : null;
-    const before = gpu.counts().dispatches;
-    prepared.run();
-    await gpu.sync();
-    const dispatches = gpu.counts().dispatches - before;
-    return { c, prepared, error, dispatches, whole, part, wholes: [], parts: [] };
+    const whole = await timer(gpu, call, target);
+    const part = forward ? await timer(gpu, forward, target) : null;
+    const kernels = kernelsOf(gpu, call);
+    row = {
+      ...row,
+      kernels: forward ? without(kernels, kernelsOf(gpu, forward)) : kernels,
+      deviceBytes: gpu.memory().peakBytes - before,
+    };
+    const plain = against && reference ? await timer(gpu, reference, target) : null;
+    const each = (whole.seconds + (part?.seconds ?? 0)) * whole.repeats;
+    return {
+      ...{ c, prepared, row, whole, part },
+      plain: plain && { timer: plain, dispatches: count(kernelsOf(gpu, reference!)) },
+      rounds: Math.min(rounds, Math.max(LEAST_ROUNDS, Math.floor(seconds / each))),
+      ...{ wholes: [], parts: [], plains: [] },
+    };
   } catch (error) {
     prepared?.dispose();
-    return { ...row, error: Number.NaN, failed: (error as Error).message };
+    return { ...row, failed: (error as Error).message };
   }
 }
 
-function rowOf({ c, error, dispatches, whole, part, wholes, parts }: Entry, peak: Peak): Row {
-  const { name, flops, bytes } = c;
-  const row = { name, error, flops, bytes };
+function rowOf(entry: Entry, peak: Peak): Row {
+  const { row, whole, part, plain, wholes, parts, plains } = entry;
   const stats = differences(wholes, parts);
   if (!(stats.median > 0 && stats.min > 0)) {
     const failed = "no time left after subtracting the forward pass: the machine is too busy";
     return { ...row, failed };
   }
-  const gflops = flops / stats.median / 1e9;
-  const gbs = bytes / stats.median / 1e9;
+  const other = plain && statsOf(plains);
   return {
     ...row,
     time: {
@@ -138,13 +196,17 @@ function rowOf({ c, error, dispatches, whole, part, wholes, parts }: Entry, peak
       clock: whole.clock,
       rounds: wholes.length,
       repeats: whole.repeats,
-      dispatches,
+      dispatches: count(row.kernels),
       difference: part !== null,
-      gflops,
-      percentOfPeak: (100 * gflops) / peak.gflops,
-      gbs,
-      percentOfCopy: (100 * gbs) / peak.copyGBs,
+      ...rates(row, stats.median, peak),
     },
+    ...(other && {
+      reference: {
+        ...other,
+        dispatches: plain.dispatches,
+        ratio: other.median / stats.median,
+      },
+    }),
   };
 }
 

@@ -16,6 +16,14 @@ function versionOf(name: string): string {
   return JSON.parse(readFileSync(`${entry.slice(0, end)}package.json`, "utf8")).version;
 }
 
+/** Names and versions of what computes here. */
+export const versions = (): Record<string, string> => ({
+  nfgrad: version(),
+  Node: process.versions.node,
+  webgpu: versionOf("webgpu"),
+  system: `${process.platform}-${process.arch}`,
+});
+
 export const info = command({
   name: "info",
   summary: "show the adapter, its limits and features, and versions",
