@@ -59,7 +59,15 @@ function conv2dF64(x: F64, w: F64, bias: F64 | null, attrs: Conv2dAttrs): F64 {
 
 type Shape4 = readonly [number, number, number, number];
 /** Small tiles: what is tested is the text, and large ones take a software adapter's compiler seconds. */
-const BASE = { wx: 1, wy: 1, quads: 1, depth: 4, prefetch: false, splits: 1 } as const;
+const BASE = {
+  wx: 1,
+  wy: 1,
+  quads: 1,
+  depth: 4,
+  prefetch: false,
+  images: false,
+  splits: 1,
+} as const;
 const CORES = {
   lanes: { ...BASE, core: "lanes", wx: 2, wy: 2, rows: 2 },
   tile: { ...BASE, core: "tile", wx: 4, wy: 4, rows: 4, depth: 8, prefetch: true, splits: 3 },

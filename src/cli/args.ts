@@ -1,4 +1,6 @@
-// What a command's options are, read from the command line and shown by --help. Runs nothing.
+// What a command's options are, read from the command line and shown by --help, and checks that several share. Runs nothing.
+import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { OptionError } from "../errors.ts";
 
@@ -59,6 +61,11 @@ export const general = {
     type: "text",
     choices: ["hardware", "software"],
     help: "the kind of adapter (default: hardware if there is any)",
+  },
+  tuning: {
+    type: "text",
+    value: "FILE",
+    help: "run products as nfgrad tune found for this adapter",
   },
   debug: { type: "flag", help: "show where an error comes from" },
   help: { type: "flag", help: "show this" },
@@ -166,4 +173,28 @@ export function help({ name, summary, operands, options }: Command): string {
   const lines = rows.map(([left, right]) => left.padEnd(width) + right);
   const usage = `nfgrad ${name} [options]${operands ? ` ${operands}` : ""}`;
   return [summary, "", `usage: ${usage}`, "", ...lines].join("\n");
+}
+
+/** The value of `--filter`. @throws OptionError if it is no regular expression. */
+export function pattern(where: string, text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (cause) {
+    throw new OptionError(`${where}: --filter: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** @throws OptionError if a file cannot be written: to find it before a long run, not after it. */
+export function checkFile(where: string, option: string, file: string): void {
+  const bad = (why: string) => {
+    throw new OptionError(`${where}: --${option}: ${why}`);
+  };
+  const folder = dirname(file);
+  if (!existsSync(folder)) bad(`there is no folder ${folder}`);
+  if (existsSync(file) && statSync(file).isDirectory()) bad(`${file} is a folder`);
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch {
+    bad(`nothing can be written into ${folder}`);
+  }
 }

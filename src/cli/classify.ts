@@ -83,7 +83,7 @@ export const classify = command({
     topk: { type: "integer", min: 1, help: `how many classes to show (${TOP})` },
     json: { type: "flag", help: "print one JSON object, everything else on standard error" },
   },
-  async run({ weights = DEFAULT_WEIGHTS, variant, topk, json = false, adapter }, files) {
+  async run({ weights = DEFAULT_WEIGHTS, variant, topk, json = false, adapter, tuning }, files) {
     if (files.length === 0)
       throw new OptionError(
         "nfgrad classify: expects at least one IMAGE; see nfgrad classify --help",
@@ -99,7 +99,7 @@ export const classify = command({
     const decode = async (file: string) => readPicture(await openFile(file));
     const first = await decode(files[0]!);
     await withGpu(
-      adapter,
+      { adapter, tuning },
       async (gpu) => {
         say(
           `network: NFNet-${net.variant}, ${(parameters / 1e6).toFixed(2)} M parameters, ` +

@@ -7,8 +7,9 @@ import { classify } from "./classify.ts";
 import { info, version } from "./info.ts";
 import { parity } from "./parity.ts";
 import { train } from "./train.ts";
+import { tune } from "./tune.ts";
 
-const commands: readonly Command[] = [train, classify, info, parity, bench];
+const commands: readonly Command[] = [train, classify, info, parity, bench, tune];
 
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length)) + 2;

@@ -1,15 +1,14 @@
 // `nfgrad parity`: compares the engine with numbers that the reference made. The comparison is parity/.
 import { existsSync, readFileSync } from "node:fs";
-import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withReport } from "../../parity/document.ts";
 import { type Goldens, openGoldens } from "../../parity/goldens.ts";
 import { table, toJson } from "../../parity/report.ts";
 import { choose, type Progress, run } from "../../parity/run.ts";
-import { FormatError, OptionError } from "../errors.ts";
+import { FormatError } from "../errors.ts";
 import { writeFile } from "../platform/node/index.ts";
 import { withGpu } from "./adapter.ts";
-import { command } from "./args.ts";
+import { checkFile, command, pattern } from "./args.ts";
 
 /** Exit statuses beside 0: a row fails; there is nothing to compare with. */
 const FAILED = 1;
@@ -25,20 +24,6 @@ function ownGoldens(): string {
   throw new FormatError(
     "nfgrad parity: the golden data are in nfgrad's repository, not in its npm package: name a folder with --goldens",
   );
-}
-
-function pattern(filter: string): RegExp {
-  try {
-    return new RegExp(filter);
-  } catch (cause) {
-    throw new OptionError(`nfgrad parity: --filter: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** Found before the run, not after it. */
-function checkFolder(option: string, file: string): void {
-  if (existsSync(dirname(file))) return;
-  throw new OptionError(`nfgrad parity: --${option}: there is no folder ${dirname(file)}`);
 }
 
 /** Cases that are done, on standard error. */
@@ -81,9 +66,9 @@ export const parity = command({
     report: { type: "text", value: "FILE", help: "write the results into this document, too" },
     all: { type: "flag", help: "show every output, not only each case" },
   },
-  async run({ goldens: where, filter, json, report: document, all = false, adapter }) {
-    const only = filter === undefined ? undefined : pattern(filter);
-    if (typeof json === "string") checkFolder("json", json);
+  async run({ goldens: where, filter, json, report: document, all = false, adapter, tuning }) {
+    const only = filter === undefined ? undefined : pattern("nfgrad parity", filter);
+    if (typeof json === "string") checkFile("nfgrad parity", "json", json);
     const text = document === undefined ? "" : readFileSync(document, "utf8");
     const goldens = await open(where, only);
     if (!goldens) return;
@@ -100,6 +85,6 @@ export const parity = command({
       }
       if (report.summary.failed > 0) process.exitCode = FAILED;
     };
-    await withGpu(adapter, work, say);
+    await withGpu({ adapter, tuning }, work, say);
   },
 });

@@ -119,7 +119,7 @@ export const train = command({
       ...(weightDecay !== undefined && { weightDecay }),
     };
     const resume = values.resume && (await openClassifier(await openFile(values.resume)));
-    await withGpu(values.adapter, async (gpu) => {
+    await withGpu(values, async (gpu) => {
       const { classes } = values;
       const data = await readDataset(values.data ?? digitsFolder(), classes ? { classes } : {});
       const out = values.out ?? values.resume ?? `run/${variant ?? "demo"}.safetensors`;

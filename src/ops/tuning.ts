@@ -11,6 +11,7 @@ import {
   MOST_SPLITS,
   nameOf,
   type Pass,
+  PLAINEST,
   pinChoice,
   usual,
   type Variant,
@@ -257,6 +258,18 @@ export function trace(gpu: Gpu, fn: () => unknown): Traced[] {
 /** The variants that are worth a try for a product on this gpu; the default first. */
 export const candidates = (gpu: Gpu, { geometry, pass }: Product): readonly Variant[] =>
   candidatesOf(gpu.info, geometry, pass);
+
+/** A variant that any adapter runs, as plain as it can be: what others are compared with. */
+export const plainest: Variant = PLAINEST;
+
+/** Whether a variant is one that a table may name for a product on this gpu. */
+export const isKnown = (gpu: Gpu, { pass }: Product, variant: Variant): boolean => {
+  const { splits, ...knobs } = variant;
+  const [own] = variantsOf(gpu.info, pass).filter((v) => nameOf(v) === nameOf(variant));
+  const most = pass === "weight" ? MOST_SPLITS : 1;
+  const equal = own && Object.entries(knobs).every(([k, v]) => own[k as keyof Variant] === v);
+  return equal === true && splits >= 1 && splits <= most;
+};
 
 /**
  * Runs one product on one variant. `a` and `b` are x and w for "forward", dy and w for "data", x and dy for "weight";

@@ -35,7 +35,7 @@ export interface Geometry {
 /** What the choice looks at, of an adapter. */
 export type Adapter = Pick<
   AdapterInfo,
-  "kind" | "vendor" | "architecture" | "subgroups" | "limits"
+  "kind" | "vendor" | "architecture" | "subgroups" | "limits" | "images"
 >;
 
 /** A core and its knobs; what they mean is said in each core's text. */
@@ -48,6 +48,8 @@ export interface Variant {
   readonly quads: number;
   readonly depth: number;
   readonly prefetch: boolean;
+  /** Operands are read from images (src/gpu/images.ts) where their channels are whole quads. */
+  readonly images: boolean;
   /** Parts that the weight pass cuts its pixels into; 1 in the others. */
   readonly splits: number;
 }
@@ -76,8 +78,8 @@ export function tileOf({ core, lanes, wx, wy, rows, quads }: Variant) {
 /** `tile 128x128x16 16x16 prefetch`: core, rows x columns x depth, threads. Splits are no part of it. */
 export function nameOf(variant: Variant): string {
   const { m, n } = tileOf(variant);
-  const { core, wx, wy, depth, prefetch } = variant;
-  return `${core} ${m}x${n}x${depth} ${wx}x${wy}${prefetch ? " prefetch" : ""}`;
+  const { core, wx, wy, depth, prefetch, images } = variant;
+  return `${core} ${m}x${n}x${depth} ${wx}x${wy}${prefetch ? " prefetch" : ""}${images ? " images" : ""}`;
 }
 
 /** Bytes of workgroup memory: the two tiles of lib/gemm_tile.wgsl. */
@@ -91,7 +93,16 @@ export function sharedBytes(variant: Variant, pass: Pass): number {
   return 16 * (a + b);
 }
 
-const BASE = { lanes: 8, wx: 32, wy: 1, quads: 1, depth: 4, prefetch: false, splits: 1 } as const;
+const BASE = {
+  lanes: 8,
+  wx: 32,
+  wy: 1,
+  quads: 1,
+  depth: 4,
+  prefetch: false,
+  images: false,
+  splits: 1,
+} as const;
 const tile = (wx: number, wy: number, rows: number, quads: number, depth = 16): Variant => ({
   ...{ ...BASE, core: "tile", prefetch: true },
   ...{ wx, wy, rows, quads, depth },
@@ -155,7 +166,9 @@ export function classOf(adapter: Adapter): Class {
     : { ...SOFTWARE, name: "software", core: "registers" };
 }
 
-const REGISTERS = [registers(4, 1), registers(4, 2), registers(8, 1), registers(8, 2)];
+/** What any adapter runs. */
+export const PLAINEST = registers(4, 1);
+const REGISTERS = [PLAINEST, registers(4, 2), registers(8, 1), registers(8, 2)];
 const sides = [1, 2, 4] as const;
 const LANES = [4, 8].flatMap((lanes) =>
   sides.flatMap((wx) =>
@@ -190,7 +203,7 @@ export function usual(adapter: Adapter, g: Geometry, pass: Pass): Variant {
 /** What each core does by default. */
 const rules = {
   registers(adapter: Adapter, g: Geometry, pass: Pass): Variant {
-    return split(adapter, registers(4, 1), g, pass);
+    return split(adapter, PLAINEST, g, pass);
   },
   tile(adapter: Adapter, g: Geometry, pass: Pass): Variant {
     const { m, n } = sizesOf(g, pass);
@@ -210,11 +223,27 @@ const rules = {
     const across = up(n, 4 * size); // subgroups that the columns fill
     const wx = [4, 2, 1].find((w) => across % w === 0)!;
     const down = up(m, size);
-    const rows = down >= 4 ? 4 : down >= 2 ? 2 : 1;
+    const images = drawable(adapter, g, pass);
+    const rows = rowsOf(down, images);
     const wy = down >= 64 * rows ? 4 / wx : 1;
-    return lanesVariant(size, wx, wy, rows);
+    return { ...lanesVariant(size, wx, wy, rows), images };
   },
 };
+
+/** Rows for `down` subgroups of them: the speed of a full tile, measured, times the part of the tiles that is full. */
+function rowsOf(down: number, images: boolean): number {
+  const speeds: readonly (readonly [rows: number, speed: number])[] = [
+    ...(images ? ([[8, 1]] as const) : []), // from buffers, the loads of 8 rows do not fit the instruction cache
+    ...([[4, 0.9], [2, 0.7], [1, 0.45]] as const),
+  ];
+  const full = speeds.map(([rows, speed]) => (speed * down) / (up(down, rows) * rows));
+  return speeds[full.indexOf(Math.max(...full))]![0];
+}
+
+/** Whether operands are worth drawing: each of their quads must be read often enough, and the copies be small work. */
+function drawable({ kind, images }: Adapter, g: Geometry, pass: Pass): boolean {
+  return kind === "software" && images;
+}
 
 function workgroups(variant: Variant, g: Geometry, pass: Pass): number {
   const { m, n, parts } = sizesOf(g, pass);
@@ -236,29 +265,30 @@ export function split(adapter: Adapter, variant: Variant, g: Geometry, pass: Pas
 }
 export const MOST_SPLITS = 64;
 
-/** What a tuner tries for a product: the default first, then what is no more than twice as large as the product. */
-export function candidatesOf(adapter: Adapter, g: Geometry, pass: Pass): readonly Variant[] {
+/** Whether a variant may suit a product: not far too large, nor so small that its loads cost too much. */
+function suits(adapter: Adapter, variant: Variant, g: Geometry, pass: Pass): boolean {
   const { m, n } = sizesOf(g, pass);
-  const first = usual(adapter, g, pass);
-  const found = [first];
-  const add = (v: Variant) => {
-    const known = found.some((f) => nameOf(f) === nameOf(v) && f.splits === v.splits);
-    if (!known) found.push(v);
-  };
+  const { m: rows, n: columns } = tileOf(variant);
+  const { core, lanes } = variant;
+  if (core === "registers") return lanesOf(adapter) === 0 || n <= 4 * lanesOf(adapter);
+  if (rows >= 2 * m || columns >= 2 * n) return false;
+  return core === "tile" || variant.rows === 4 || m < 4 * lanes * variant.rows;
+}
+
+/** What a tuner tries for a product: the default first. */
+export function candidatesOf(adapter: Adapter, g: Geometry, pass: Pass): readonly Variant[] {
+  const found = new Map<string, Variant>();
+  const add = (v: Variant) => found.set(`${nameOf(v)} ${v.splits}`, v);
+  add(usual(adapter, g, pass));
   for (const v of variantsOf(adapter, pass)) {
-    const { m: rows, n: columns } = tileOf(v);
-    if (v.core !== "registers" && (rows >= 2 * m || columns >= 2 * n)) continue;
+    if (!suits(adapter, v, g, pass)) continue;
     const own = split(adapter, v, g, pass);
     const { splits } = own;
-    const counts =
-      pass !== "weight"
-        ? [1]
-        : adapter.kind === "software"
-          ? [splits, 1]
-          : [splits, 2 * splits, splits / 2, 1];
-    for (const s of counts) if (Number.isInteger(s) && s <= MOST_SPLITS) add({ ...own, splits: s });
+    const more = adapter.kind === "software" ? [1] : [1, splits / 2, splits * 2];
+    for (const s of pass === "weight" ? [splits, ...more] : [1])
+      if (Number.isInteger(s) && s <= MOST_SPLITS) add({ ...own, splits: s });
   }
-  return found;
+  return [...found.values()];
 }
 
 /** Says which variant a product runs on instead of the default; null: no opinion. */
