@@ -1,6 +1,6 @@
 // shaders/map.wgsl: y[n] = f(a, b, c), where each of a, b, c is [n] (a step of 1) or a scalar (a step of 0, its type u32).
 // Four elements a turn, in a loop whose length the compiler does not know: threads are few where workgroups cost.
-// f is in lib/elementwise.wgsl; needs lib/width4.wgsl.
+// f is in lib/elementwise.wgsl; needs lib/width4.wgsl and lib/span.wgsl.
 const WG: u32 = 64u;
 const OP: u32 = IDENTITY;
 const NUMBERS: u32 = NONE;
@@ -31,30 +31,45 @@ fn put(i: u32, v: vec4u) {
 }
 
 @compute @workgroup_size(WG)
-fn map1(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+fn map1(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let full = p.n / 4u;
-  for (var i = id.x; i < full; i += nwg.x * WG) { y[i] = f1(vec4u(a[i * A_STEP])); }
-  if (id.x == 0u && p.n % 4u > 0u) { put(full, f1(vec4u(a[full * A_STEP]))); }
+  let span = spanOf(full, wid, nwg, lid);
+  for (var i = span.first; i < span.end; i += WG) { y[i] = f1(vec4u(a[i * A_STEP])); }
+  if (wid.x + lid == 0u && p.n % 4u > 0u) { put(full, f1(vec4u(a[full * A_STEP]))); }
 }
 
 @compute @workgroup_size(WG)
-fn map2(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+fn map2(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let full = p.n / 4u;
-  for (var i = id.x; i < full; i += nwg.x * WG) {
+  let span = spanOf(full, wid, nwg, lid);
+  for (var i = span.first; i < span.end; i += WG) {
     y[i] = f2(vec4u(a[i * A_STEP]), vec4u(b[i * B_STEP]));
   }
-  if (id.x == 0u && p.n % 4u > 0u) {
+  if (wid.x + lid == 0u && p.n % 4u > 0u) {
     put(full, f2(vec4u(a[full * A_STEP]), vec4u(b[full * B_STEP])));
   }
 }
 
 @compute @workgroup_size(WG)
-fn map3(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+fn map3(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let full = p.n / 4u;
-  for (var i = id.x; i < full; i += nwg.x * WG) {
+  let span = spanOf(full, wid, nwg, lid);
+  for (var i = span.first; i < span.end; i += WG) {
     y[i] = f3(vec4u(a[i * A_STEP]), vec4u(b[i * B_STEP]), vec4u(c[i * C_STEP]));
   }
-  if (id.x == 0u && p.n % 4u > 0u) {
+  if (wid.x + lid == 0u && p.n % 4u > 0u) {
     put(full, f3(vec4u(a[full * A_STEP]), vec4u(b[full * B_STEP]), vec4u(c[full * C_STEP])));
   }
 }

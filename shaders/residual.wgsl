@@ -1,7 +1,6 @@
 // shaders/residual.wgsl: y = x * (alpha * gain) + shortcut;
 // dx = dy * (alpha * gain), dgain = alpha * sum(dy * x).
-// x, shortcut, y, dy, dx: n numbers as vec4f in a grid-stride loop: thread t takes vectors t,
-// t + threads, ... backwardGain also leaves each workgroup's part of the sum in `parts`, which
+// x, shortcut, y, dy, dx: n numbers as vec4f, a span (lib/span.wgsl) each workgroup. backwardGain also leaves each workgroup's part of the sum in `parts`, which
 // sumParts adds up, in one workgroup.
 struct Params { n: u32, alpha: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -20,12 +19,17 @@ const GAIN: bool = true; // else `gain` is bound to something, and not looked at
 fn factor() -> f32 { return p.alpha * select(1.0, gain[0], GAIN); }
 
 @compute @workgroup_size(WG)
-fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+fn forward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let f = factor();
   let whole = p.n / 4u;
-  for (var i = id.x; i < whole; i += nwg.x * WG) { y[i] = x[i] * f + shortcut[i]; }
+  let span = spanOf(whole, wid, nwg, lid);
+  for (var i = span.first; i < span.end; i += WG) { y[i] = x[i] * f + shortcut[i]; }
   let rest = p.n % 4u;
-  if (id.x == 0u && rest > 0u) {
+  if (wid.x + lid == 0u && rest > 0u) {
     let v = x[whole] * f + shortcut[whole];
     y[whole].x = v.x;
     if (rest > 1u) { y[whole].y = v.y; }
@@ -34,12 +38,17 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nw
 }
 
 @compute @workgroup_size(WG)
-fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+fn backward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let f = factor();
   let whole = p.n / 4u;
-  for (var i = id.x; i < whole; i += nwg.x * WG) { dx[i] = dy[i] * f; }
+  let span = spanOf(whole, wid, nwg, lid);
+  for (var i = span.first; i < span.end; i += WG) { dx[i] = dy[i] * f; }
   let rest = p.n % 4u;
-  if (id.x == 0u && rest > 0u) {
+  if (wid.x + lid == 0u && rest > 0u) {
     let v = dy[whole] * f;
     dx[whole].x = v.x;
     if (rest > 1u) { dx[whole].y = v.y; }
@@ -51,18 +60,17 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) n
 // a workgroup its threads, then one workgroup the parts of all.
 @compute @workgroup_size(WG)
 fn backwardGain(
-  @builtin(global_invocation_id) id: vec3u,
-  @builtin(num_workgroups) nwg: vec3u,
   @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
   @builtin(local_invocation_index) lid: u32,
 ) {
   let f = factor();
   let whole = p.n / 4u;
-  let step = nwg.x * WG;
+  let span = spanOf(whole, wid, nwg, lid);
   var s = vec4f();
-  for (var a = id.x; a < whole; a += 16u * step) {
+  for (var a = span.first; a < span.end; a += 16u * WG) {
     var t = vec4f();
-    for (var i = a; i < min(a + 16u * step, whole); i += step) {
+    for (var i = a; i < min(a + 16u * WG, span.end); i += WG) {
       let d = dy[i];
       t += d * x[i];
       dx[i] = d * f;
@@ -70,7 +78,7 @@ fn backwardGain(
     s += t;
   }
   let rest = p.n % 4u;
-  if (id.x == 0u && rest > 0u) {
+  if (wid.x + lid == 0u && rest > 0u) {
     let v = dy[whole] * f;
     let t = dy[whole] * x[whole];
     dx[whole].x = v.x;

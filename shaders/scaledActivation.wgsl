@@ -1,6 +1,6 @@
 // shaders/scaledActivation.wgsl: y = factor * act(x), dx = factor * dy * act'(x).
-// forward, backward: n numbers as vec4f in a grid-stride loop; thread t takes vectors t,
-// t + threads, ...; KIND picks the function, the others vanish.
+// forward, backward: n numbers as vec4f, a span (lib/span.wgsl) each workgroup; KIND picks the
+// function, the others vanish.
 // glu*: rows of 2 * width numbers make rows of width; one thread an element of y.
 // logSoftmax*: rows of width numbers, a workgroup a row.
 // At infinities as in JAX: gelu(-inf), silu(-inf), soft_sign(inf) are NaN; NaN stays NaN.
@@ -35,7 +35,8 @@ const KIND: u32 = GELU;
 const SELU_SCALE = 1.0507009873554805;
 const SELU_ALPHA = 1.6732632423543772;
 
-// gelu's tanh form: 0.5 (1 + tanh(u)) is sigmoid(2u). Twice sqrt(2/pi), and that times 0.044715.
+// gelu's tanh form: 0.5 (1 + tanh(u)) is sigmoid(2u), so that one exponential and one division do.
+// Twice sqrt(2/pi), and that times 0.044715.
 const GELU_A = 1.5957691216057308;
 const GELU_B = 0.07135481627260025;
 // The same over log(2), for exp2.
@@ -59,8 +60,7 @@ fn act(v: vec4f) -> vec4f {
   let zero = vec4f();
   if (KIND == ELU) { return select(v, expm1Negative(v), v <= zero); }
   if (KIND == GELU) {
-    let e = exp2(-abs(v * (GELU_A2 + GELU_B2 * v * v)));
-    return select(v * e, v, v >= zero) / (1.0 + e);
+    return v / (1.0 + exp2(v * (-GELU_A2 - GELU_B2 * (v * v))));
   }
   if (KIND == GELU_EXACT) { return v * normal(v).cumulative; }
   if (KIND == LEAKY_RELU) { return select(0.01 * v, v, v >= zero); }
@@ -69,7 +69,7 @@ fn act(v: vec4f) -> vec4f {
   if (KIND == RELU6) { return select(select(v, zero, v <= zero), vec4f(6.0), v >= vec4f(6.0)); }
   if (KIND == SELU) { return SELU_SCALE * select(v, SELU_ALPHA * expm1Negative(v), v <= zero); }
   if (KIND == SIGMOID) { return sigmoid(v); }
-  if (KIND == SILU) { return v * sigmoid(v); }
+  if (KIND == SILU) { return v / (1.0 + exp(-v)); }
   if (KIND == SOFT_SIGN) { return v / (1.0 + abs(v)); }
   if (KIND == SOFTPLUS) { return softplus(v); }
   if (KIND == TANH) {
@@ -117,12 +117,18 @@ fn slope(v: vec4f) -> vec4f {
 }
 
 @compute @workgroup_size(WG)
-fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+fn forward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let f = p.factor; // before the loop: compilers leave such loads where they stand
   let whole = p.n / 4u;
-  for (var i = id.x; i < whole; i += nwg.x * WG) { y[i] = p.factor * act(x[i]); }
+  let span = spanOf(whole, wid, nwg, lid);
+  for (var i = span.first; i < span.end; i += WG) { y[i] = f * act(x[i]); }
   let rest = p.n % 4u;
-  if (id.x == 0u && rest > 0u) {
-    let v = p.factor * act(x[whole]);
+  if (wid.x + lid == 0u && rest > 0u) {
+    let v = f * act(x[whole]);
     y[whole].x = v.x;
     if (rest > 1u) { y[whole].y = v.y; }
     if (rest > 2u) { y[whole].z = v.z; }
@@ -130,12 +136,18 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nw
 }
 
 @compute @workgroup_size(WG)
-fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+fn backward(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let f = p.factor; // before the loop: compilers leave such loads where they stand
   let whole = p.n / 4u;
-  for (var i = id.x; i < whole; i += nwg.x * WG) { dx[i] = p.factor * (dy[i] * slope(x[i])); }
+  let span = spanOf(whole, wid, nwg, lid);
+  for (var i = span.first; i < span.end; i += WG) { dx[i] = f * (dy[i] * slope(x[i])); }
   let rest = p.n % 4u;
-  if (id.x == 0u && rest > 0u) {
-    let v = p.factor * (dy[whole] * slope(x[whole]));
+  if (wid.x + lid == 0u && rest > 0u) {
+    let v = f * (dy[whole] * slope(x[whole]));
     dx[whole].x = v.x;
     if (rest > 1u) { dx[whole].y = v.y; }
     if (rest > 2u) { dx[whole].z = v.z; }

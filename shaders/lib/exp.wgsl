@@ -4,14 +4,22 @@
 // far more just below 1. Where small x weighs most (sigmoid, gelu) that does not show and the
 // built-in is faster: used there.
 
+// The nearest integer of |x| < 2^21 as `bits`, whose last nine are the integer's own, and as a float. Rounding and
+// conversions are slow on software adapters; the addition to the bits keeps a compiler from cancelling (x + m) - m.
+struct Nearest { bits: vec4i, value: vec4f }
+fn nearest(x: vec4f) -> Nearest {
+  let bits = bitcast<vec4i>(x + 12582912.0) + 0x200000;
+  return Nearest(bits, bitcast<vec4f>(bits) - 14680064.0);
+}
+
 // exp(x) = scale + scale * p for x <= 0; below -87.7 the scale is 0. NaN is lost.
 struct ExpParts { scale: vec4f, p: vec4f }
 fn expParts(x: vec4f) -> ExpParts {
   let c = max(x, vec4f(-88.0));
-  let k = round(c * 1.44269504);
-  let r = (c - k * 0.693359375) + k * 2.12194440e-4; // k * 0.693359375 is exact
+  let n = nearest(c * 1.44269504);
+  let r = (c - n.value * 0.693359375) + n.value * 2.12194440e-4; // the first product is exact
   let q = 0.5 + r * (0.16666542 + r * (0.041667204 + r * (0.0083666919 + r * 0.0013882489)));
-  return ExpParts(bitcast<vec4f>((vec4i(k) + 127) << vec4u(23u)), r + r * r * q);
+  return ExpParts(bitcast<vec4f>((n.bits + 127) << vec4u(23u)), r + r * r * q);
 }
 fn expNegative(x: vec4f) -> vec4f {
   let e = expParts(x);

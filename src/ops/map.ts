@@ -2,13 +2,14 @@
 // rearrangements and many gradients. The functions are those of shaders/lib/elementwise.wgsl. No op by itself.
 import elementwise from "../../shaders/lib/elementwise.wgsl";
 import exp from "../../shaders/lib/exp.wgsl";
+import span from "../../shaders/lib/span.wgsl";
 import width4 from "../../shaders/lib/width4.wgsl";
 import source from "../../shaders/map.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import type { Shape, Tensor } from "../core/tensor.ts";
 import { kernelOf } from "./kernelOf.ts";
 import { collapse, spread, stridedCall, stridesOf, type View } from "./strided.ts";
-import { loopThreads } from "./threads.ts";
+import { loopThreads, spanThreads, spanWidth } from "./threads.ts";
 
 /** Numbers in place of tensors; which arguments they are says `numbers` (see lib/elementwise.wgsl). */
 export interface Numbers {
@@ -60,10 +61,11 @@ export function mapViews(
     steppers[name.toUpperCase()] = "u32";
     steppers[`${name.toUpperCase()}_STEP`] = 0;
   });
-  const uses = [width4, elementwise, exp];
-  const kernel = kernelOf(source, `map${inputs.length}`, { ...knobs, ...steppers }, uses);
+  const uses = [width4, elementwise, exp, span];
+  const all = { ...knobs, ...steppers, WG: spanWidth(run.adapter) };
+  const kernel = kernelOf(source, `map${inputs.length}`, all, uses);
   const n = walk.dims[0]!;
-  run(kernel, tensors, { n, ...given }, [loopThreads(run, Math.ceil(n / 4))]);
+  run(kernel, tensors, { n, ...given }, [spanThreads(run, Math.ceil(n / 4))]);
 }
 
 /** A tensor, or a tensor read under another shape of as many elements. */

@@ -1,5 +1,6 @@
 // The join of a residual branch and its shortcut, with the branch's gain.
 import row from "../../shaders/lib/row.wgsl";
+import span from "../../shaders/lib/span.wgsl";
 import source from "../../shaders/residual.wgsl";
 import { defineOp } from "../core/op.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -7,14 +8,14 @@ import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import { add, mul } from "./elementwise.ts";
 import { reshape } from "./rearrange.ts";
-import { loopThreads } from "./threads.ts";
+import { runSpan, spanGroups, spanKernel } from "./threads.ts";
 
 const kernel = (entry: string, GAIN: boolean) =>
-  defineKernel(source, { entry, knobs: { GAIN }, uses: [row] });
+  spanKernel(source, { entry, knobs: { GAIN }, uses: [row] });
 const forwards = /* @__PURE__ */ (() => [kernel("forward", false), kernel("forward", true)])();
 const backwards = /* @__PURE__ */ (() => [kernel("backward", false), kernel("backward", true)])();
 const backwardGain = /* @__PURE__ */ kernel("backwardGain", true);
-const sumParts = /* @__PURE__ */ kernel("sumParts", true);
+const sumParts = /* @__PURE__ */ defineKernel(source, { entry: "sumParts", uses: [row, span] });
 
 /** The same from plain ops. */
 export const plainResidual = (
@@ -50,19 +51,19 @@ export const residual = /* @__PURE__ */ defineOp({
   },
   forward: (run, { x, shortcut, gain, y }, { alpha = 1 }) => {
     const tensors = { x, shortcut, gain: gain ?? x, y };
-    const threads = loopThreads(run, Math.ceil(x.size / 4));
-    run(forwards[gain ? 1 : 0]!, tensors, { n: x.size, alpha }, [threads]);
+    runSpan(run, forwards[gain ? 1 : 0]!, tensors, { n: x.size, alpha }, Math.ceil(x.size / 4));
   },
   backward: (run, { x, gain, dy, dx, dgain }, { alpha = 1 }) => {
     const params = { n: x.size, alpha };
-    const threads = loopThreads(run, Math.ceil(x.size / 4));
+    const items = Math.ceil(x.size / 4);
     if (gain && dgain) {
-      const groups = Math.ceil(threads / backwardGain.workgroup[0]);
-      const parts = run.scratch([groups]);
+      const parts = run.scratch([spanGroups(run, items)]);
       const tensors = { x, dy, gain, dx: dx ?? run.scratch(x.shape), parts };
-      run(backwardGain, tensors, params, [threads]);
-      run(sumParts, { partsDone: parts, dgain }, { n: groups, alpha }, [sumParts.workgroup[0]]);
-    } else if (dx) run(backwards[gain ? 1 : 0]!, { dy, gain: gain ?? dy, dx }, params, [threads]);
+      runSpan(run, backwardGain, tensors, params, items);
+      const { workgroup } = sumParts;
+      run(sumParts, { partsDone: parts, dgain }, { n: parts.size, alpha }, [workgroup[0]]);
+    } else if (dx)
+      runSpan(run, backwards[gain ? 1 : 0]!, { dy, gain: gain ?? dy, dx }, params, items);
   },
   reference: ({ x, shortcut, gain }, { alpha = 1 }) => plainResidual(x, shortcut, gain, alpha),
 });

@@ -3,6 +3,7 @@
 
 import exp from "../../shaders/lib/exp.wgsl";
 import row from "../../shaders/lib/row.wgsl";
+import span from "../../shaders/lib/span.wgsl";
 import source from "../../shaders/scaledActivation.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import { defineOp } from "../core/op.ts";
@@ -11,13 +12,14 @@ import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import { plainActivation } from "./plainActivations.ts";
 import { rowKernel } from "./rows.ts";
-import { loopThreads } from "./threads.ts";
+import { loopThreads, runSpan, spanKernel } from "./threads.ts";
 
-const kernel = (entry: string, KIND = "IDENTITY") =>
-  defineKernel(source, { entry, knobs: { KIND }, uses: [exp, row] });
+const kernel = (entry: string) => defineKernel(source, { entry, uses: [exp, row, span] });
+const spans = (entry: string, KIND: string) =>
+  spanKernel(source, { entry, knobs: { KIND }, uses: [exp, row] });
 const both = (kind: string) => ({
-  forward: kernel("forward", kind),
-  backward: kernel("backward", kind),
+  forward: spans("forward", kind),
+  backward: spans("backward", kind),
 });
 
 /** By the reference's names (`base.py: nonlinearities`), and `gelu_exact`. */
@@ -83,10 +85,9 @@ function forward(run: Run, x: Tensor, y: Tensor, kind: Kind, factor: number): vo
   const params = { n: y.size, width, factor };
   if (kind === "glu") run(gluForward, { xs: x, ys: y }, params, [loopThreads(run, y.size)]);
   else if (kind === "log_softmax") {
-    const kernel = rowKernel(run, source, "logSoftmaxForward", {}, [exp]);
+    const kernel = rowKernel(run, source, "logSoftmaxForward", {}, [exp, span]);
     run(kernel, { xs: x, ys: y }, params, [(y.size / width) * kernel.workgroup[0]]);
-  } else
-    run(elementwise[kind].forward, { x, y }, params, [loopThreads(run, Math.ceil(y.size / 4))]);
+  } else runSpan(run, elementwise[kind].forward, { x, y }, params, Math.ceil(y.size / 4));
 }
 
 function backward(run: Run, x: Tensor, dy: Tensor, dx: Tensor, kind: Kind, factor: number): void {
@@ -95,12 +96,9 @@ function backward(run: Run, x: Tensor, dy: Tensor, dx: Tensor, kind: Kind, facto
   const rows = { xs: x, dys: dy, dxs: dx };
   if (kind === "glu") run(gluBackward, rows, params, [loopThreads(run, dy.size)]);
   else if (kind === "log_softmax") {
-    const kernel = rowKernel(run, source, "logSoftmaxBackward", {}, [exp]);
+    const kernel = rowKernel(run, source, "logSoftmaxBackward", {}, [exp, span]);
     run(kernel, rows, params, [(dy.size / width) * kernel.workgroup[0]]);
-  } else {
-    const threads = loopThreads(run, Math.ceil(dy.size / 4));
-    run(elementwise[kind].backward, { x, dy, dx }, params, [threads]);
-  }
+  } else runSpan(run, elementwise[kind].backward, { x, dy, dx }, params, Math.ceil(dy.size / 4));
 }
 
 /**
