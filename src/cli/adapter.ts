@@ -42,11 +42,10 @@ async function readTable(file: string): Promise<Table> {
  * @throws FormatError if the tuning file is damaged (before anything is opened) or is for another adapter.
  */
 export async function withGpu(
-  options: AdapterOptions | AdapterKind | undefined,
+  { adapter, tuning }: AdapterOptions,
   work: (gpu: Gpu) => Promise<void>,
   say: (line: string) => void = console.log,
 ): Promise<void> {
-  const { adapter, tuning } = typeof options === "object" ? options : { adapter: options };
   const table = tuning === undefined ? null : await readTable(tuning);
   const gpu = await openGpu(adapter ? { adapter } : {});
   say(adapterLine(gpu.info));

@@ -91,12 +91,13 @@ const openReport = async (file: string) =>
 interface CompileOptions {
   readonly json?: string | true;
   readonly adapter?: AdapterKind;
+  readonly tuning?: string;
 }
 
 /** `--compile`: first calls alone. */
 async function compileOnly(
   only: readonly Case[],
-  { json, adapter }: CompileOptions,
+  { json, adapter, tuning }: CompileOptions,
   say: (text: string) => void,
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
@@ -107,7 +108,7 @@ async function compileOnly(
     if (json === true) process.stdout.write(text);
     else if (json) await write(json, text);
   };
-  await withGpu(adapter, work, say);
+  await withGpu({ adapter, tuning }, work, say);
 }
 
 interface Outputs {
@@ -157,7 +158,7 @@ export const bench = command({
     compile: { type: "flag", help: "time only what compiling costs first calls, in this process" },
   },
   async run(values) {
-    const { filter, quick = false, against, json, adapter } = values;
+    const { filter, quick = false, against, json, adapter, tuning } = values;
     const only = cases({ quick, ...(filter !== undefined && { filter: pattern(filter) }) });
     if (only.length === 0)
       throw new OptionError(`nfgrad bench: no case matches --filter '${filter}'`);
@@ -190,6 +191,6 @@ export const bench = command({
       await writeAll(done, comparison, { json, document, roofline: values.roofline });
       if (done.rows.some(({ failed }) => failed !== undefined)) process.exitCode = 1;
     };
-    await withGpu(adapter, work, say);
+    await withGpu({ adapter, tuning }, work, say);
   },
 });

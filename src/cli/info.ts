@@ -28,10 +28,10 @@ export const info = command({
   name: "info",
   summary: "show the adapter, its limits and features, and versions",
   options: {},
-  async run({ adapter }) {
+  async run(values) {
     const versions = `Node ${process.versions.node}, webgpu ${versionOf("webgpu")}`;
     console.log(`nfgrad ${version()}, ${versions}, ${process.platform}-${process.arch}`);
-    await withGpu(adapter, async (gpu) => {
+    await withGpu(values, async (gpu) => {
       const { vendor, architecture, subgroups, limits, features } = gpu.info;
       console.log(`vendor: ${vendor || "unknown"}, architecture: ${architecture || "unknown"}`);
       const sizes = subgroups && [...new Set([subgroups.min, subgroups.max])].join(" to ");

@@ -4,9 +4,9 @@ import type { Gpu } from "../core/gpu.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { FormatError } from "../errors.ts";
 import type { AdapterInfo } from "../gpu/device.ts";
+import { candidatesOf } from "./candidates.ts";
 import { gemm, type Operands } from "./gemm.ts";
 import {
-  candidatesOf,
   type Geometry,
   MOST_SPLITS,
   nameOf,

@@ -170,13 +170,15 @@ export function classOf(adapter: Adapter): Class {
 export const PLAINEST = registers(4, 1);
 const REGISTERS = [PLAINEST, registers(4, 2), registers(8, 1), registers(8, 2)];
 const sides = [1, 2, 4] as const;
-const LANES = [4, 8].flatMap((lanes) =>
-  sides.flatMap((wx) =>
-    sides
-      .filter((wy) => wx * wy <= 4)
-      .flatMap((wy) => sides.map((rows) => lanesVariant(lanes, wx, wy, rows))),
-  ),
-);
+const LANES = [4, 8]
+  .flatMap((lanes) =>
+    sides.flatMap((wx) =>
+      sides
+        .filter((wy) => wx * wy <= 4)
+        .flatMap((wy) => ([1, 2, 4, 8] as const).map((rows) => lanesVariant(lanes, wx, wy, rows))),
+    ),
+  )
+  .flatMap((v) => [...(v.rows < 8 ? [v] : []), { ...v, images: true }]);
 
 /** Whether the adapter's limits hold a variant. */
 function fits({ limits }: Adapter, variant: Variant, pass: Pass): boolean {
@@ -188,7 +190,8 @@ function fits({ limits }: Adapter, variant: Variant, pass: Pass): boolean {
 /** All variants that an adapter runs a pass with, each with splits 1. No other text is ever compiled for it. */
 export function variantsOf(adapter: Adapter, pass: Pass): readonly Variant[] {
   const { core, tiles, others } = classOf(adapter);
-  const lanes = core === "lanes" ? LANES.filter((v) => v.lanes === lanesOf(adapter)) : [];
+  const size = core === "lanes" ? lanesOf(adapter) : 0;
+  const lanes = LANES.filter((v) => v.lanes === size && (adapter.images || !v.images));
   return [...tiles, ...others, ...lanes, ...REGISTERS].filter((v) => fits(adapter, v, pass));
 }
 
@@ -234,7 +237,11 @@ const rules = {
 function rowsOf(down: number, images: boolean): number {
   const speeds: readonly (readonly [rows: number, speed: number])[] = [
     ...(images ? ([[8, 1]] as const) : []), // from buffers, the loads of 8 rows do not fit the instruction cache
-    ...([[4, 0.9], [2, 0.7], [1, 0.45]] as const),
+    ...([
+      [4, 0.9],
+      [2, 0.7],
+      [1, 0.45],
+    ] as const),
   ];
   const full = speeds.map(([rows, speed]) => (speed * down) / (up(down, rows) * rows));
   return speeds[full.indexOf(Math.max(...full))]![0];
@@ -264,32 +271,6 @@ export function split(adapter: Adapter, variant: Variant, g: Geometry, pass: Pas
   return { ...variant, splits: Math.max(1, splits) };
 }
 export const MOST_SPLITS = 64;
-
-/** Whether a variant may suit a product: not far too large, nor so small that its loads cost too much. */
-function suits(adapter: Adapter, variant: Variant, g: Geometry, pass: Pass): boolean {
-  const { m, n } = sizesOf(g, pass);
-  const { m: rows, n: columns } = tileOf(variant);
-  const { core, lanes } = variant;
-  if (core === "registers") return lanesOf(adapter) === 0 || n <= 4 * lanesOf(adapter);
-  if (rows >= 2 * m || columns >= 2 * n) return false;
-  return core === "tile" || variant.rows === 4 || m < 4 * lanes * variant.rows;
-}
-
-/** What a tuner tries for a product: the default first. */
-export function candidatesOf(adapter: Adapter, g: Geometry, pass: Pass): readonly Variant[] {
-  const found = new Map<string, Variant>();
-  const add = (v: Variant) => found.set(`${nameOf(v)} ${v.splits}`, v);
-  add(usual(adapter, g, pass));
-  for (const v of variantsOf(adapter, pass)) {
-    if (!suits(adapter, v, g, pass)) continue;
-    const own = split(adapter, v, g, pass);
-    const { splits } = own;
-    const more = adapter.kind === "software" ? [1] : [1, splits / 2, splits * 2];
-    for (const s of pass === "weight" ? [splits, ...more] : [1])
-      if (Number.isInteger(s) && s <= MOST_SPLITS) add({ ...own, splits: s });
-  }
-  return [...found.values()];
-}
 
 /** Says which variant a product runs on instead of the default; null: no opinion. */
 export type Choice = (g: Geometry, pass: Pass) => Variant | null;
