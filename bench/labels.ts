@@ -18,9 +18,12 @@ export interface Wanted<T> extends Point {
   readonly width: number;
   readonly height: number;
 }
+export type Anchor = "start" | "middle" | "end";
 export interface Placed<T> {
   readonly item: T;
   readonly box: Box;
+  /** Which end of the name is towards the dot. */
+  readonly anchor: Anchor;
   /** From the dot to a name that does not lie beside it. */
   readonly leader: Segment | null;
 }
@@ -59,22 +62,31 @@ function cross(a: Segment, b: Segment): boolean {
 }
 
 const BESIDE = 9; // from a dot's middle to its name
-const FARTHER = [24, 40, 60, 84];
+const FARTHER = [24, 40, 60, 84, 120, 170];
 const DIRECTIONS = 16;
 
 /** Places around a dot, the best first: to its right, to its left, above, below, then farther out with a line. */
-function* places({ x, y, width, height }: Wanted<unknown>): Generator<[Box, Segment | null]> {
+function* places({
+  x,
+  y,
+  width,
+  height,
+}: Wanted<unknown>): Generator<Omit<Placed<unknown>, "item">> {
   const box = (left: number, top: number): Box => ({ x: left, y: top, width, height });
-  yield [box(x + BESIDE, y - height / 2), null];
-  yield [box(x - BESIDE - width, y - height / 2), null];
-  yield [box(x - width / 2, y - BESIDE - height + 2), null];
-  yield [box(x - width / 2, y + BESIDE - 2), null];
+  yield { box: box(x + BESIDE, y - height / 2), anchor: "start", leader: null };
+  yield { box: box(x - BESIDE - width, y - height / 2), anchor: "end", leader: null };
+  yield { box: box(x - width / 2, y - BESIDE - height + 2), anchor: "middle", leader: null };
+  yield { box: box(x - width / 2, y + BESIDE - 2), anchor: "middle", leader: null };
   for (const distance of FARTHER) {
     for (let i = 0; i < DIRECTIONS; i++) {
       const angle = (2 * Math.PI * i) / DIRECTIONS;
       const tip = { x: x + distance * Math.cos(angle), y: y + distance * Math.sin(angle) };
-      const left = Math.cos(angle) >= 0 ? tip.x + 2 : tip.x - width - 2;
-      yield [box(left, tip.y - height / 2), { from: { x, y }, to: tip }];
+      const right = Math.cos(angle) >= 0;
+      yield {
+        box: box(right ? tip.x + 3 : tip.x - width - 3, tip.y - height / 2),
+        anchor: right ? "start" : "end",
+        leader: { from: { x, y }, to: tip },
+      };
     }
   }
 }
@@ -108,11 +120,12 @@ export function place<T>(
         !(p.leader && crosses(p.leader, box)) &&
         !(leader && (crosses(leader, p.box) || (p.leader && cross(leader, p.leader)))),
     ) &&
+    !(leader && lines.some((line) => cross(leader, line))) &&
     !(leader && boxes.some((b) => !holds(b, at) && crosses(leader, b)));
   for (const w of wanted) {
-    for (const [box, leader] of places(w)) {
-      if (!fits(box, leader, w)) continue;
-      placed.push({ item: w.item, box, leader });
+    for (const found of places(w)) {
+      if (!fits(found.box, found.leader, w)) continue;
+      placed.push({ item: w.item, ...found });
       break;
     }
   }

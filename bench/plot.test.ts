@@ -41,18 +41,24 @@ describe("roofline plot", () => {
     const elements = parse(svg);
     expect(elements[0]).toBe("svg");
     expect(elements.slice(1, 3)).toEqual(["title", "desc"]);
-    expect(svg.match(/<circle class="dot"/g)).toHaveLength(41);
+    expect(svg.match(/<path class="dot"/g)).toHaveLength(41);
     expect(svg).toMatch(/role="img" aria-labelledby="title desc"/);
     expect(svg).toContain("conv2d 3 &lt;a &amp; &quot;b&quot;&gt;: ");
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
   });
 
   test("numbers lie in the picture", () => {
-    const places = [...svg.matchAll(/\b(c?[xy])="([-\d.]+)"/g)];
-    expect(places.length).toBeGreaterThan(100);
-    expect(
-      places.filter(([, axis, at]) => !(+at! >= 0 && +at! <= (/x/.test(axis!) ? 1200 : 760))),
-    ).toEqual([]);
+    const attributes = [...svg.matchAll(/\b([xy])[12]?="([-\d.]+)"/g)].map(
+      ([, axis, at]) => [axis!, Number(at)] as const,
+    );
+    const moved = [...svg.matchAll(/translate\(([-\d.]+) ([-\d.]+)\)/g)].flatMap(([, x, y]) => [
+      ["x", Number(x)] as const,
+      ["y", Number(y)] as const,
+    ]);
+    const places = [...attributes, ...moved];
+    expect(places.length).toBeGreaterThan(150);
+    const size = { x: 1200, y: 760 } as Record<string, number>;
+    expect(places.filter(([axis, at]) => !(at >= 0 && at <= size[axis]!))).toEqual([]);
   });
 
   test("without a row it is still a plot of the roofs", () => {

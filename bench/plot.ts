@@ -5,20 +5,38 @@ import type { Peak } from "./roofline.ts";
 import { adapterOf, type Report, type Row } from "./row.ts";
 
 const [WIDTH, HEIGHT] = [1200, 760];
-const PLOT = { left: 78, right: 1000, top: 96, bottom: 690 };
-const RADIUS = 5;
+const PLOT = { left: 78, right: 985, top: 96, bottom: 690 };
+const RADIUS = 4.6;
 const SIZE = 11.5; // of a dot's name
 const INK = "#1f2933";
 const GREY = "#5c6670";
-/** Okabe and Ito's colours, which can be told apart without red and green, dark enough for text; then more. */
+/** After Okabe and Ito, to be told apart without red and green, and dark enough for text. Then again in another shape. */
 const COLOURS = [
-  ...["#0072b2", "#c24e00", "#007f5f", "#a8417e", "#946800", "#2b7bb0"],
-  ...["#5b4ea1", "#7a5230", "#4d4d4d", "#9c1c3a", "#5d7a1f", "#00727a"],
+  ...["#0072b2", "#c24e00", "#007f5f", "#a8417e"],
+  ...["#8a6100", "#5b4ea1", "#4d4d4d", "#9c1c3a"],
 ];
+/** Around the middle: a dot, a square, a triangle. */
+const SHAPES = [
+  (r: number) => `M${-r} 0A${r} ${r} 0 1 0 ${r} 0A${r} ${r} 0 1 0 ${-r} 0Z`,
+  (r: number) => `M${-0.88 * r} ${-0.88 * r}H${0.88 * r}V${0.88 * r}H${-0.88 * r}Z`,
+  (r: number) => `M0 ${-1.15 * r}L${1.1 * r} ${0.85 * r}H${-1.1 * r}Z`,
+];
+
+/** How a family is drawn, and whether it has so many members that their names go without its own. */
+interface Style {
+  readonly colour: string;
+  readonly shape: (radius: number) => string;
+  readonly many: boolean;
+}
+const styleOf = (i: number, members: number): Style => ({
+  colour: COLOURS[i % COLOURS.length]!,
+  shape: SHAPES[Math.floor(i / COLOURS.length) % SHAPES.length]!,
+  many: members > 12,
+});
 
 interface Dot {
   readonly row: Row;
-  readonly colour: string;
+  readonly style: Style;
   readonly x: number;
   readonly y: number;
   /** GFLOP/s, and which part of the roof above it that is. */
@@ -49,14 +67,18 @@ interface TextOptions {
   readonly fill?: string;
   readonly anchor?: "start" | "middle" | "end";
   readonly turn?: number;
+  /** A white edge, so that lines behind do not cross the letters. */
+  readonly halo?: boolean;
 }
 
+const HALO = ' stroke="#ffffff" stroke-width="3" stroke-linejoin="round" paint-order="stroke"';
+
 function text(x: number, y: number, words: string, options: TextOptions = {}): string {
-  const { size = 12, weight = 400, fill = INK, anchor = "start", turn } = options;
+  const { size = 12, weight = 400, fill = INK, anchor = "start", turn, halo } = options;
   const turned = turn === undefined ? "" : ` transform="rotate(${px(turn)} ${px(x)} ${px(y)})"`;
   return (
     `<text x="${px(x)}" y="${px(y)}" font-size="${size}" font-weight="${weight}" fill="${fill}" ` +
-    `text-anchor="${anchor}"${turned}>${escaped(words)}</text>`
+    `text-anchor="${anchor}"${halo ? HALO : ""}${turned}>${escaped(words)}</text>`
   );
 }
 
@@ -93,8 +115,14 @@ export function rooflineSvg(report: Report): string {
     own.map((row) => {
       const [intensity, gflops] = [row.flops / row.bytes, row.time!.gflops];
       const part = gflops / roofAt(peak, intensity);
-      const colour = COLOURS[i % COLOURS.length]!;
-      return { row, colour, x: x.at(intensity), y: y.at(gflops), gflops, part };
+      return {
+        row,
+        style: styleOf(i, own.length),
+        x: x.at(intensity),
+        y: y.at(gflops),
+        gflops,
+        part,
+      };
     }),
   );
   const { adapter, driver } = adapterOf(report.adapter);
@@ -118,8 +146,8 @@ export function rooflineSvg(report: Report): string {
     ...axes(x, y),
     ...roofs.svg,
     ...names(dots, roofs).flatMap(nameSvg),
-    ...dots.map(dotSvg),
-    ...legend(groups.map(([family, own], i) => [family, own.length, COLOURS[i % COLOURS.length]!])),
+    ...dots.toSorted((a, b) => Number(b.style.many) - Number(a.style.many)).map(dotSvg),
+    ...legend(groups),
     "</svg>",
     "",
   ].join("\n");
@@ -182,7 +210,8 @@ function roofsOf(peak: Peak, x: Axis, y: Axis): Roofs {
   const slope: Segment = { from: start, to: corner };
   const flat: Segment = { from: corner, to: end };
   const turn = (Math.atan2(corner.y - start.y, corner.x - start.x) * 180) / Math.PI;
-  const middle = { x: (start.x + corner.x) / 2, y: (start.y + corner.y) / 2 };
+  const words = { x: (start.x + 2 * corner.x) / 3 - 7, y: (start.y + 2 * corner.y) / 3 - 9 };
+  const copyWords = `${digits(peak.copyGBs)} GB/s, copy`;
   const parts = [0.5, 0.25].map((part) => ({ part, points: corners(part) }));
   const flatWords = `${digits(peak.gflops)} GFLOP/s, multiply-add`;
   const wide = widthOf(flatWords, 13);
@@ -193,25 +222,22 @@ function roofsOf(peak: Peak, x: Axis, y: Axis): Roofs {
         return `<polyline points="${path}" fill="none" stroke="#b8c1ca" stroke-width="1" stroke-dasharray="3 4"/>`;
       }),
       ...parts.map(({ part, points }) =>
-        text(points[2].x - 6, points[2].y - 5, `${100 * part} %`, {
-          size: 11,
-          fill: GREY,
-          anchor: "end",
-        }),
+        text(points[2].x + 7, points[2].y + 4, `${100 * part} %`, { size: 11, fill: GREY }),
       ),
       `<polyline points="${[start, corner, end].map((p) => `${px(p.x)},${px(p.y)}`).join(" ")}" fill="none" ` +
         `stroke="${INK}" stroke-width="2" stroke-linejoin="round"/>`,
       text(end.x - 6, end.y - 9, flatWords, { size: 13, weight: 600, anchor: "end" }),
-      text(middle.x - 7, middle.y - 9, `${digits(peak.copyGBs)} GB/s, copy`, {
-        ...{ size: 13, weight: 600, anchor: "middle", turn },
-      }),
+      text(words.x, words.y, copyWords, { size: 13, weight: 600, anchor: "middle", turn }),
     ],
     lines: [slope, flat],
     boxes: [
       { x: end.x - 6 - wide, y: end.y - 22, width: wide, height: 18 },
-      ...parts.map(({ points }) => ({
-        ...{ x: points[2].x - 38, y: points[2].y - 16, width: 38, height: 14 },
-      })),
+      ...Array.from({ length: 9 }, (_, i) => {
+        const along = ((i - 4) / 9) * widthOf(copyWords, 13); // a turned text is a row of squares
+        const angle = (turn * Math.PI) / 180;
+        const at = { x: words.x + along * Math.cos(angle), y: words.y + along * Math.sin(angle) };
+        return { x: at.x - 12, y: at.y - 14, width: 20, height: 20 };
+      }),
     ],
   };
 }
@@ -220,7 +246,7 @@ function roofsOf(peak: Peak, x: Axis, y: Axis): Roofs {
 function names(dots: readonly Dot[], { lines, boxes }: Roofs): Placed<Dot>[] {
   const height = SIZE + 3;
   const wanted = byInterest(dots).map((item) => {
-    return { item, x: item.x, y: item.y, width: widthOf(nameOf(item.row), SIZE), height };
+    return { item, x: item.x, y: item.y, width: widthOf(nameOf(item), SIZE), height };
   });
   const around = RADIUS + 1.5;
   return place(wanted, {
@@ -238,47 +264,50 @@ function names(dots: readonly Dot[], { lines, boxes }: Roofs): Placed<Dot>[] {
   });
 }
 
-/** Family by family: the nearest to the roof, the farthest from it, the second nearest, and so on. */
+/** Of each family the nearest to the roof, then the farthest from it, the second nearest, ...; small families first. */
 function byInterest(dots: readonly Dot[]): Dot[] {
-  const ranked = new Map<Dot, number>();
-  for (const family of new Set(dots.map(({ row }) => row.family))) {
-    const own = dots.filter(({ row }) => row.family === family).sort((a, b) => b.part - a.part);
-    for (let i = 0; own.length > 0; i++) ranked.set(i % 2 ? own.pop()! : own.shift()!, i);
-  }
-  return [...ranked].sort(([, a], [, b]) => a - b).map(([dot]) => dot);
-}
-
-/** The family is in the colour; a name that says nothing without it keeps it. */
-function nameOf({ name, family }: Row): string {
-  const rest = name.slice(family.length + 1);
-  return rest.length >= 9 ? rest : name;
-}
-
-function nameSvg({ item, box, leader }: Placed<Dot>): string[] {
-  const words = text(box.x, box.y + box.height - 4, nameOf(item.row), {
-    size: SIZE,
-    fill: item.colour,
+  const members = new Map<string, Dot[]>();
+  for (const dot of dots)
+    members.set(dot.row.family, [...(members.get(dot.row.family) ?? []), dot]);
+  const ranked = [...members.values()].flatMap((own) => {
+    const left = own.toSorted((a, b) => b.part - a.part);
+    const size = own.length;
+    return own.map((_, rank) => ({ dot: rank % 2 ? left.pop()! : left.shift()!, rank, size }));
   });
-  return leader ? [line(leader, item.colour, 0.7), words] : [words];
+  return ranked.sort((a, b) => a.rank - b.rank || a.size - b.size).map(({ dot }) => dot);
 }
 
-function dotSvg({ row, colour, x, y, gflops, part }: Dot): string {
+/** Of a large family the names go without its own: the colour says it. */
+const nameOf = ({ row, style }: Dot): string =>
+  style.many ? row.name.slice(row.family.length + 1) : row.name;
+
+function nameSvg({ item, box, anchor, leader }: Placed<Dot>): string[] {
+  const { colour } = item.style;
+  const x = box.x + { start: 0, middle: box.width / 2, end: box.width }[anchor];
+  const options = { size: SIZE, fill: colour, anchor, halo: true };
+  const words = text(x, box.y + box.height - 4, nameOf(item), options);
+  return leader ? [line(leader, colour, 0.7), words] : [words];
+}
+
+function dotSvg({ row, style, x, y, gflops, part }: Dot): string {
   const told =
     `${row.name}: ${digits(gflops)} GFLOP/s, ${digits(row.flops / row.bytes)} operations a byte, ` +
     `${(100 * part).toFixed(0)} % of the roof`;
   return (
-    `<circle class="dot" cx="${px(x)}" cy="${px(y)}" r="${RADIUS}" fill="${colour}" fill-opacity="0.9" ` +
-    `stroke="#ffffff" stroke-width="1.2"><title>${escaped(told)}</title></circle>`
+    `<path class="dot" transform="translate(${px(x)} ${px(y)})" d="${style.shape(RADIUS)}" fill="${style.colour}" ` +
+    `fill-opacity="0.9" stroke="#ffffff" stroke-width="1.2"><title>${escaped(told)}</title></path>`
   );
 }
 
-function legend(groups: readonly (readonly [string, number, string])[]): string[] {
-  const left = PLOT.right + 28;
-  return groups.flatMap(([family, count, colour], i) => {
-    const y = PLOT.top + 14 + 23 * i;
+function legend(groups: readonly (readonly [string, readonly Row[]])[]): string[] {
+  const left = PLOT.right + 58;
+  const families = groups.flatMap(([family, own], i) => {
+    const y = PLOT.top + 14 + 22 * i;
+    const { colour, shape } = styleOf(i, own.length);
     return [
-      `<rect x="${left - 5}" y="${y - 9}" width="10" height="10" rx="5" fill="${colour}"/>`,
-      text(left + 13, y, `${family}  (${count})`, { size: 13 }),
+      `<path transform="translate(${left} ${y - 4})" d="${shape(RADIUS)}" fill="${colour}"/>`,
+      text(left + 13, y, `${family}  (${own.length})`, { size: 13 }),
     ];
   });
+  return families;
 }
