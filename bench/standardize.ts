@@ -1,6 +1,7 @@
 // Scaled weight standardization of NFNet-F0's convolutions, forward and backward: layer by layer, and all at once.
-import { nn, ops, type Shape, type Tensor, vjp } from "../src/index.ts";
-import { type Case, opCase, type Sum, sizeOf, sumOf } from "./case.ts";
+import { nn, ops, type Shape, type Tensor, tree, vjp } from "../src/index.ts";
+import { type Case, opCase, type Sum, sample, sizeOf, sumOf, worstSum } from "./case.ts";
+import { fill } from "./nfnet.ts";
 
 const EPS = 1e-4;
 
@@ -99,7 +100,58 @@ function one(shape: Shape, quick: boolean): Case[] {
   ];
 }
 
+/** All convolutions of F0 in one call, as they lie in a model: what a training step does. */
+function all(): Case[] {
+  const shapes = f0Weights();
+  const total = shapes.reduce((n, shape) => n + sizeOf(shape), 0);
+  const f = (p: { w: Tensor; gain: Tensor }) => ops.standardize(p.w, p.gain, { eps: EPS });
+  const one = (pass: "forward" | "backward"): Case => ({
+    name: `standardize F0 ${pass}`,
+    ...work(total)[pass],
+    quick: false,
+    prepare(gpu) {
+      const place = () =>
+        shapes.map((shape) => ({ w: gpu.zeros(shape), gain: gpu.zeros([shape.at(-1)!]) }));
+      const [params, dys] = [place(), place()];
+      fill(gpu, "standardize F0", params);
+      fill(gpu, "standardize F0 dy", dys);
+      const calls = {
+        forward: () => params.map((p) => ({ w: f(p) })),
+        backward: () => params.map((p, i) => vjp(f)(p, dys[i]!.w).grads),
+      };
+      const run = gpu.record<[], readonly { w: Tensor; gain?: Tensor }[]>(calls[pass], {
+        name: `standardize F0 ${pass}`,
+      });
+      return {
+        run,
+        async verify() {
+          const results = run();
+          const parts: number[] = [];
+          for (const [layer, shape] of shapes.entries()) {
+            const host = await gpu.read({ p: params[layer]!, dy: dys[layer]!.w });
+            const { w, gain } = host.p;
+            const oracle = (i: number) =>
+              pass === "forward"
+                ? forward(w.data, gain.data, shape, i)
+                : backward(w.data, gain.data, host.dy.data, shape, i);
+            const actual = await gpu.read(results[layer]! as Record<string, Tensor>);
+            const places = sample(`layer ${layer}`, sizeOf(shape), 16);
+            parts.push(worstSum(actual.w!.data, places, oracle));
+            if (actual.gain) parts.push(worstSum(actual.gain.data, [0], () => oracle(-1)));
+          }
+          return Math.max(...parts);
+        },
+        dispose() {
+          run.dispose();
+          tree.dispose([params, dys]);
+        },
+      };
+    },
+  });
+  return [one("forward"), one("backward")];
+}
+
 export function cases(): Case[] {
   const distinct = [...new Map(f0Weights().map((shape) => [label(shape), shape])).values()];
-  return distinct.flatMap((shape) => one(shape, label(shape) === "3x3x128x768"));
+  return [...distinct.flatMap((shape) => one(shape, label(shape) === "3x3x128x768")), ...all()];
 }
