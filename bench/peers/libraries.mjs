@@ -14,13 +14,14 @@ export async function openJax() {
     channels: "first",
     array: ({ data, shape }) => np.array(data, { shape: [...shape], dtype: np.float32 }),
     /** A call that starts the work, and gives a promise of its end and a way to read and drop the result. */
-    prepare(f, args, { whole = false } = {}) {
+    prepare(f, { whole = false } = {}) {
       const compiled = whole ? f : jax.jit(f);
-      return () => {
+      return (args) => {
         const out = compiled(...args.map((a) => a.ref));
         const all = Array.isArray(out) ? out : [out];
         return {
-          done: jax.blockUntilReady(all),
+          // One result stands for all of a call: waiting for each would be a readback each.
+          done: jax.blockUntilReady(all.at(-1)),
           read: () => Promise.all(all.map((a) => a.ref.data())),
           drop: () => {
             for (const a of all) a.dispose();
@@ -44,7 +45,7 @@ export async function openTfjs() {
     library: tf,
     channels: "last",
     array: ({ data, shape }) => tf.tensor(data, [...shape]),
-    prepare: (f, args) => () => {
+    prepare: (f) => (args) => {
       const out = tf.tidy(() => f(...args));
       const all = Array.isArray(out) ? out : [out];
       if (backend.commandEncoder) {

@@ -1,0 +1,32 @@
+// How results are held to f64: every element of every result. The bounds come from measured errors.
+
+/**
+ * What a result may be off by: the norm of its error over the norm of the values, and the greatest error over the
+ * greatest value. `scale` replaces the values' size where a result is a sum that cancels.
+ */
+export function errorsOf(actual, expected, scale) {
+  let [difference, norm, worst, top] = [0, 0, 0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    const d = Math.abs(actual[i] - expected[i]);
+    difference += d * d;
+    norm += expected[i] * expected[i];
+    worst = Math.max(worst, d); // NaN stays
+    top = Math.max(top, Math.abs(expected[i]));
+  }
+  if (actual.length !== expected.length) return { l2: Number.NaN, max: Number.NaN };
+  return { l2: Math.sqrt(difference) / (scale ?? Math.sqrt(norm)), max: worst / (scale ?? top) };
+}
+
+/** The worst of several results. */
+export function worstOf(actuals, expecteds) {
+  const all = expecteds.map(({ data, scale }, i) => errorsOf(actuals[i], data, scale));
+  const most = (key) => Math.max(...all.map((errors) => errors[key]));
+  return { l2: most("l2"), max: most("max") };
+}
+
+/** By kind of operation and library: the greatest norm of the error, and the greatest single error. */
+export const bounds = {
+  sum: { ours: [1, 1], "jax-js": [1, 1], tfjs: [1, 1], ort: [1, 1] },
+  elementwise: { ours: [1, 1], "jax-js": [1, 1], tfjs: [1, 1], ort: [1, 1] },
+  network: { ours: [1, 1], "jax-js": [1, 1], tfjs: [1, 1], ort: [1, 1] },
+};
