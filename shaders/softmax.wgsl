@@ -38,22 +38,23 @@ fn forward(
   for (var row = wid.x; row < p.rows; row += nwg.x) {
     let begin = row * p.n + lid;
     let end = (row + 1u) * p.n;
-    var m = V(-3.4028234e38);
-    for (var i = begin; i < end; i += WG) { m = max(m, x[i]); }
-    let top = V(rowMax(greatest(m), lid));
-    var s = V();
+    // A thread's largest so far, and its sum of exp(x - largest): the row is read twice, not three times.
+    var m = -3.4028234e38;
+    var s = 0.0;
     for (var i = begin; i < end; i += WG) {
-      let e = exponential(x[i] - top);
-      s += e;
-      if (!LOG) { y[i] = e; }
+      let v = x[i];
+      let top = max(m, greatest(v));
+      s = s * exp(m - top) + total(exponential(v - top));
+      m = top;
     }
-    let sum = rowSum(total(s), lid);
+    let top = rowMax(m, lid);
+    let sum = rowSum(s * exp(m - top), lid);
     if (LOG) {
-      let log_sum = V(log(sum));
+      let log_sum = log(sum);
       for (var i = begin; i < end; i += WG) { y[i] = (x[i] - top) - log_sum; }
     } else {
-      let scale = V(1.0 / sum);
-      for (var i = begin; i < end; i += WG) { y[i] *= scale; }
+      let scale = 1.0 / sum; // brings a NaN back
+      for (var i = begin; i < end; i += WG) { y[i] = exp(x[i] - top) * scale; }
     }
   }
 }

@@ -49,13 +49,17 @@ function reduceExtent(run: Run, x: Tensor, extent: Extent, y: Tensor, how: Reduc
   // Neighbours: the threads that share a row, or the columns side by side in a workgroup (few of them idle). Then how
   // many workgroups that makes, and the turns of one thread.
   const [vectors, outputs] = [rows / 4, outer * cols];
-  const alone = run.adapter.kind === "software" && outer >= 256; // neighbours help its memory nothing
-  const lanes = alone || vectors <= 8 ? 1 : vectors <= 128 ? 8 : WG;
+  const software = run.adapter.kind === "software";
+  const alone = software && outer >= 256; // neighbours help its memory nothing
+  // Where one sum is long a CPU wants its 8 lanes to walk a piece of memory of their own.
+  const size = software && trailing && !alone ? 8 : WG;
+  const lanes = alone || vectors <= 8 ? 1 : vectors <= 128 ? 8 : size;
   const side = [64, 16, 4].find((n) => Math.ceil(outputs / n) * n <= 1.4 * outputs) ?? 1;
-  const groups = trailing ? (outer * lanes) / WG : Math.ceil(outputs / side);
+  const groups = trailing ? (outer * lanes) / size : Math.ceil(outputs / side);
   const turns = trailing ? vectors / lanes : rows / (WG / side);
   const few = 4 * groups < busy(run);
-  const wanted = few ? Math.min(Math.ceil(busy(run) / groups), Math.ceil(turns / 16)) : 1;
+  const worth = 1024 / size; // turns that are worth a second dispatch
+  const wanted = few ? Math.min(Math.ceil(busy(run) / groups), Math.ceil(turns / worth)) : 1;
   const chunk = Math.ceil(rows / wanted);
   const splits = Math.ceil(rows / chunk);
 
@@ -64,8 +68,9 @@ function reduceExtent(run: Run, x: Tensor, extent: Extent, y: Tensor, how: Reduc
   const params = { outer, rows, cols, splits, chunk, count: last, start: START[kind] };
   const uses = [wide ? width4 : width1];
   if (trailing) {
-    const kernel = kernelOf(source, "rows", { OP: kind, TERM: term, LANES: lanes }, uses);
-    run(kernel, { x, stat, y: to }, params, [Math.ceil((outer * splits * lanes) / WG) * WG]);
+    const knobs = { OP: kind, TERM: term, LANES: lanes, WG: size };
+    const kernel = kernelOf(source, "rows", knobs, uses);
+    run(kernel, { x, stat, y: to }, params, [Math.ceil((outer * splits * lanes) / size) * size]);
   } else {
     const kernel = kernelOf(source, "columns", { OP: kind, TERM: term, CX: side }, uses);
     run(kernel, { x, stats: stat, ys: to }, params, [groups * splits * WG]);

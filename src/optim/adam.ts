@@ -7,9 +7,9 @@ import type { Tensor } from "../core/tensor.ts";
 import type { Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
-import type { Optimizer } from "./arena.ts";
-import { ruledRuns, THREADS } from "./blocks.ts";
-import { type CommonOptions, kernelTable, type Method, single } from "./optimizer.ts";
+import { kernelTable, type Optimizer } from "./arena.ts";
+import { ruledRuns } from "./blocks.ts";
+import { type CommonOptions, type Method, single } from "./optimizer.ts";
 
 export interface AdamOptions extends CommonOptions {
   /** What is left of the gradient's average at each step (0.9); null: no average, and no buffer for it. */
@@ -28,10 +28,10 @@ export interface AdamState<P> {
 }
 
 const kernels = /* @__PURE__ */ kernelTable(
-  (FIRST: boolean, SECOND: boolean, EMA: boolean, DECOUPLED: boolean) =>
+  (FIRST: boolean, SECOND: boolean, EMA: boolean, DECOUPLED: boolean, WG: number) =>
     defineKernel(source, {
       entry: "update",
-      knobs: { FIRST, SECOND, EMA, DECOUPLED },
+      knobs: { FIRST, SECOND, EMA, DECOUPLED, WG },
       uses: [runs, warm, exp],
     }),
 );
@@ -87,19 +87,20 @@ export function adamMethod(op: "adam" | "adamw", options: AdamOptions): Method {
   return {
     state: { ...(beta1 !== null && { expAvg: 0 }), ...(beta2 !== null && { expAvgSq: 0 }) },
     counts: true,
-    prepare(spans, rules) {
+    prepare(spans, rules, threads) {
       const { words, count } = ruledRuns(spans, rules);
       return ({ gpu, w, ema, averaging, state, unused }) => {
         const table = gpu.keep(gpu.tensor(words));
         const m = beta1 === null ? unused[0] : state.expAvg!;
         const v = beta2 === null ? unused[1] : state.expAvgSq!;
-        const kernel = kernels(beta1 !== null, beta2 !== null, ema !== null, op === "adamw");
+        const switches = [beta1 !== null, beta2 !== null, ema !== null, op === "adamw"] as const;
+        const kernel = kernels(...switches, threads);
         const tensors = { runs: table, w, m, v, ema: ema ?? unused[2] };
         const constants = { ...numbers, ...averaging, runs: count };
         return {
           own: [table],
           update: ({ g, scalars }) =>
-            gpu.dispatch(kernel, { ...tensors, g, scalars }, constants, [count * THREADS]),
+            gpu.dispatch(kernel, { ...tensors, g, scalars }, constants, [count * threads]),
         };
       };
     },

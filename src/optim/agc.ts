@@ -6,8 +6,8 @@ import { dispose, type Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import * as ops from "../ops/index.ts";
-import { arenasLike, gradientArenas, type Optimizer, planOf } from "./arena.ts";
-import { clippingBlocks, THREADS } from "./blocks.ts";
+import { arenasLike, gradientArenas, kernelTable, type Optimizer, planOf } from "./arena.ts";
+import { clippingBlocks, threadsOf } from "./blocks.ts";
 import { checkRule, type Rules } from "./groups.ts";
 
 export interface AgcOptions {
@@ -27,11 +27,9 @@ export interface AgcOptions {
   readonly rule?: "optim" | "optax";
 }
 
-const kernels = (OPTAX: boolean) => ({
-  first: defineKernel(source, { entry: "first", knobs: { OPTAX }, uses: [units] }),
-  rest: defineKernel(source, { entry: "rest", knobs: { OPTAX }, uses: [units] }),
-});
-const byRule = /* @__PURE__ */ (() => ({ optim: kernels(false), optax: kernels(true) }))();
+const kernels = /* @__PURE__ */ kernelTable((entry: string, OPTAX: boolean, WG: number) =>
+  defineKernel(source, { entry, knobs: { OPTAX, WG }, uses: [units] }),
+);
 
 /** Which parameters an ignore list leaves. @throws OptionError for an entry that matches nothing. */
 function ignored(paths: readonly string[], list: readonly (string | RegExp)[]): Set<string> {
@@ -75,7 +73,7 @@ export function adaptiveGradClip<P>(params: P & Tree<P>, options: AgcOptions = {
   const { clipping = 0.01, eps = 1e-3, ignore = [], rule = "optim" } = options;
   checkRule("agc", "clipping", clipping, false);
   checkRule("agc", "eps", eps, false);
-  if (!Object.hasOwn(byRule, rule))
+  if (rule !== "optim" && rule !== "optax")
     throw new OptionError(`agc: rule '${rule}' is none of optim, optax`);
   const plan = planOf("agc", params);
   const { gpu } = plan;
@@ -84,17 +82,20 @@ export function adaptiveGradClip<P>(params: P & Tree<P>, options: AgcOptions = {
     ignore,
   );
   const clipped: Rules = { weightDecay: null, clipping, eps, lrScale: 1 };
+  const threads = threadsOf(gpu.info);
   const tables = plan.arenas.map(({ spans }) =>
     clippingBlocks(
       "agc",
       spans,
       spans.map(({ path }) => (free.has(path) ? { ...clipped, clipping: null } : clipped)),
+      threads,
     ),
   );
 
   const result = gpu.keep<P>(gpu.zerosLike<P>(params) as P & Tree<P>);
   const targets = arenasLike(plan, result);
-  const { first, rest } = byRule[rule];
+  const first = kernels("first", rule === "optax", threads);
+  const rest = kernels("rest", rule === "optax", threads);
   const arenas = plan.arenas.map(({ w }, i) => {
     const { words, count, shared, partials } = tables[i]!;
     const blocks = gpu.keep(gpu.tensor(words));
@@ -106,8 +107,8 @@ export function adaptiveGradClip<P>(params: P & Tree<P>, options: AgcOptions = {
       const gradients = gradientArenas(plan, grads);
       arenas.forEach(({ tensors, count, shared }, i) => {
         const given = { ...tensors, g: gradients[i]! };
-        gpu.dispatch(first, given, { blocks: count }, [count * THREADS]);
-        if (shared) gpu.dispatch(rest, given, { blocks: shared }, [shared * THREADS]);
+        gpu.dispatch(first, given, { blocks: count }, [count * threads]);
+        if (shared) gpu.dispatch(rest, given, { blocks: shared }, [shared * threads]);
       });
     });
     return result;

@@ -5,6 +5,7 @@ import type { Gpu } from "../core/gpu.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { type Layout, layout, leaves, pack } from "../core/tree.ts";
 import { DeviceError, OptionError, ShapeError } from "../errors.ts";
+import type { Kernel, KnobValue } from "../gpu/kernel.ts";
 import type { Span } from "./blocks.ts";
 
 /** A number is a constant of a recording; a tensor of one element may change from replay to replay. */
@@ -120,3 +121,19 @@ export function checkScalar({ op, gpu }: Plan, name: string, value: Scalar): voi
 /** A scalar as a tensor. Run it in a scope. */
 export const scalarTensor = (gpu: Gpu, value: Scalar): Tensor =>
   typeof value === "number" ? gpu.tensor(Float32Array.of(value), []) : value;
+
+/** Kernels by switches, made when first needed and the same object ever after. */
+export function kernelTable<A extends readonly KnobValue[]>(
+  make: (...switches: A) => Kernel,
+): (...switches: A) => Kernel {
+  const made = new Map<string, Kernel>();
+  return (...switches) => {
+    const key = switches.join();
+    let kernel = made.get(key);
+    if (!kernel) {
+      kernel = make(...switches);
+      made.set(key, kernel);
+    }
+    return kernel;
+  };
+}

@@ -1,6 +1,7 @@
 // How a kernel of one arena divides its work: a table of blocks for sgdAgc.wgsl, and one of plain runs for the rest.
 // Knows shapes and numbers, no tensors.
 import { ShapeError } from "../errors.ts";
+import type { AdapterInfo } from "../gpu/device.ts";
 import type { Rules } from "./groups.ts";
 
 /** A parameter's place in its arena, in elements. */
@@ -19,8 +20,11 @@ export interface BlockTable {
   readonly partials: number;
 }
 
-/** `WG` of the shaders that read these tables. */
-export const THREADS = 64;
+/**
+ * `WG` of the shaders that read these tables. On a software adapter a workgroup is one subgroup of a CPU, which walks its
+ * columns row by row or its run from end to end: with eight slices each page would be visited eight times.
+ */
+export const threadsOf = ({ kind }: AdapterInfo): number => (kind === "software" ? 8 : 64);
 const WORDS = 15; // of `struct Block`
 const RUN = 8192; // elements of one unit that a block takes alone
 /** Rows that a block takes alone: its second pass then finds them in a CPU's cache. */
@@ -64,19 +68,25 @@ export function unitsOf(
 }
 
 /** A stretch of elements that all belong to one unit, or to none. */
-function run(offset: number, size: number): Block {
+function run(offset: number, size: number, threads: number): Block {
   const end = offset / 4 + Math.floor(size / 4);
-  const block = { start: offset / 4, end, row: THREADS, lanes: THREADS, width: THREADS };
+  const block = { start: offset / 4, end, row: threads, lanes: threads, width: threads };
   return { ...block, join: 1, scalar: 0, tail: size % 4 };
 }
 
 /** Some columns of some rows. */
-function columns(offset: number, cols: number, from: number, rows: number): Block[] {
+function columns(
+  offset: number,
+  cols: number,
+  from: number,
+  rows: number,
+  threads: number,
+): Block[] {
   const vec = cols % 4 === 0;
   const row = vec ? cols / 4 : cols;
   // At least two lanes: `join` 1 means a run. Neighbouring lanes read 128 bytes of a row.
-  const slices = Math.min(powerAtMost(rows), vec ? 8 : 2);
-  const lanes = Math.max(2, Math.min(THREADS / slices, powerAtLeast(row)));
+  const slices = Math.min(powerAtMost(rows), threads === 8 ? 1 : vec ? 8 : 2);
+  const lanes = Math.max(2, Math.min(threads / slices, powerAtLeast(row)));
   const base = (vec ? offset / 4 : offset) + from * row;
   const blocks: Block[] = [];
   for (let c = 0; c < row; c += lanes) {
@@ -95,34 +105,42 @@ function pieces(n: number, most: number): [number, number][] {
 }
 
 /** The blocks of one parameter, by unit: blocks of one inner list share their units. */
-function blocksOf(op: string, { path, shape, offset }: Span, clipped: boolean): Block[][] {
+function blocksOf(
+  op: string,
+  { path, shape, offset }: Span,
+  clipped: boolean,
+  threads: number,
+): Block[][] {
   const size = product(shape);
   const units = clipped ? unitsOf(op, path, shape) : null;
   if (!units) {
-    const parts = pieces(size, RUN).map(([from, n]) => run(offset + from, n));
+    const parts = pieces(size, RUN).map(([from, n]) => run(offset + from, n, threads));
     return clipped ? [parts] : parts.map((part) => [part]);
   }
   const { rows, cols } = units;
-  if (rows <= ROWS) return columns(offset, cols, 0, rows).map((block) => [block]);
-  const byRows = pieces(rows, ROWS_SHARED).map(([from, n]) => columns(offset, cols, from, n));
+  if (rows <= ROWS) return columns(offset, cols, 0, rows, threads).map((block) => [block]);
+  const byRows = pieces(rows, ROWS_SHARED).map(([from, n]) =>
+    columns(offset, cols, from, n, threads),
+  );
   return byRows[0]!.map((_, i) => byRows.map((blocks) => blocks[i]!));
 }
 
 /**
- * The table of sgdAgc.wgsl: `rules[i]` are those of `spans[i]`. What a block sums and in which order depends on its
+ * The table of sgdAgc.wgsl and agc.wgsl, whose `WG` is `threads`: `rules[i]` are those of `spans[i]`. What a block sums and in which order depends on its
  * parameter's shape alone, so the same parameters give the same bits in one arena and in many.
  */
 export function clippingBlocks(
   op: string,
   spans: readonly Span[],
   rules: readonly Rules[],
+  threads: number,
 ): BlockTable {
   const shared: { block: Block; rule: Rules; parts: number; partial: number; first: number }[] = [];
   const whole: typeof shared = [];
   let partials = 0;
   spans.forEach((span, i) => {
     const rule = rules[i]!;
-    for (const parts of blocksOf(op, span, rule.clipping !== null)) {
+    for (const parts of blocksOf(op, span, rule.clipping !== null, threads)) {
       if (parts.length === 1) {
         whole.push({ block: parts[0]!, rule, parts: 1, partial: 0, first: 0 });
         continue;
@@ -149,7 +167,7 @@ export function clippingBlocks(
 /** Runs of at most 4096 elements of one parameter each. */
 const runsOf = ({ shape, offset }: Span): (readonly [start: number, end: number, tail: number])[] =>
   pieces(product(shape), CHUNK).map(([from, n]) => {
-    const { start, end, tail } = run(offset + from, n);
+    const { start, end, tail } = run(offset + from, n, 1); // for any number of threads
     return [start, end, tail];
   });
 

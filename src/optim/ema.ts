@@ -7,8 +7,15 @@ import type { Given } from "../core/host.ts";
 import { dispose, type Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
-import { arenasLike, checkScalar, planOf, type Scalar, scalarTensor } from "./arena.ts";
-import { plainRuns, THREADS } from "./blocks.ts";
+import {
+  arenasLike,
+  checkScalar,
+  kernelTable,
+  planOf,
+  type Scalar,
+  scalarTensor,
+} from "./arena.ts";
+import { plainRuns, threadsOf } from "./blocks.ts";
 
 export interface EmaOptions {
   /** From 0 to 1: what is left of the average at each step. The NFNet experiments use 0.99999. */
@@ -58,7 +65,9 @@ export interface Ema<P> {
   dispose(): void;
 }
 
-const average = /* @__PURE__ */ defineKernel(source, { entry: "average", uses: [warm] });
+const average = /* @__PURE__ */ kernelTable((WG: number) =>
+  defineKernel(source, { entry: "average", knobs: { WG }, uses: [warm] }),
+);
 
 /**
  * `ema = ema * decay + params * (1 - decay)`, for any tree of f32 tensors (running statistics, too), in one dispatch
@@ -72,6 +81,7 @@ export function ema<P>(params: P & Tree<P>, options: EmaOptions): Ema<P> {
   const { keep, take, warmup } = emaParams("ema", options);
   const averages = copyLike<P>(gpu, params);
   const targets = arenasLike(plan, averages);
+  const threads = threadsOf(gpu.info);
   const tables = plan.arenas.map(({ spans }) => {
     const { words, count } = plainRuns(spans);
     return { runs: gpu.keep(gpu.tensor(words)), count };
@@ -86,9 +96,8 @@ export function ema<P>(params: P & Tree<P>, options: EmaOptions): Ema<P> {
         plan.arenas.forEach(({ w }, i) => {
           const { runs, count } = tables[i]!;
           const tensors = { runs, w, ema: targets[i]!, itr };
-          gpu.dispatch(average, tensors, { runs: count, decay: keep, take, warmup }, [
-            count * THREADS,
-          ]);
+          const params = { runs: count, decay: keep, take, warmup };
+          gpu.dispatch(average(threads), tensors, params, [count * threads]);
         });
       });
     },

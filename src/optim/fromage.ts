@@ -3,8 +3,8 @@ import source from "../../shaders/fromage.wgsl";
 import warm from "../../shaders/lib/ema.wgsl";
 import type { Tree } from "../core/tree.ts";
 import { defineKernel } from "../gpu/kernel.ts";
-import type { Optimizer } from "./arena.ts";
-import { partedRuns, THREADS } from "./blocks.ts";
+import { kernelTable, type Optimizer } from "./arena.ts";
+import { partedRuns } from "./blocks.ts";
 import { type CommonOptions, type Method, single } from "./optimizer.ts";
 
 export interface FromageOptions extends CommonOptions {
@@ -12,12 +12,9 @@ export interface FromageOptions extends CommonOptions {
   readonly eps?: number;
 }
 
-const kernels = (EMA: boolean) => ({
-  sums: defineKernel(source, { entry: "sums", knobs: { EMA }, uses: [warm] }),
-  update: defineKernel(source, { entry: "update", knobs: { EMA }, uses: [warm] }),
-});
-const plain = /* @__PURE__ */ kernels(false);
-const withEma = /* @__PURE__ */ kernels(true);
+const kernels = /* @__PURE__ */ kernelTable((entry: string, EMA: boolean, WG: number) =>
+  defineKernel(source, { entry, knobs: { EMA, WG }, uses: [warm] }),
+);
 
 /**
  * Fromage (Bernstein et al. 2020): `w = (w - lr * g * |w| / |g|) / sqrt(1 + lr^2)`, the norms those of each whole
@@ -38,20 +35,21 @@ export function fromage<P>(
 export const fromageMethod = (): Method => ({
   state: {},
   counts: false,
-  prepare(spans, rules) {
+  prepare(spans, rules, threads) {
     const { words, count } = partedRuns(spans, rules);
     return ({ gpu, w, ema, averaging, unused }) => {
       const table = gpu.keep(gpu.tensor(words));
       const partial = gpu.keep(gpu.zeros([2 * count]));
-      const { sums, update } = ema ? withEma : plain;
       const tensors = { runs: table, w, ema: ema ?? unused[2], partial };
       const constants = { ...averaging, runs: count };
       return {
         own: [table, partial],
         update({ g, lr, itr }) {
           const given = { ...tensors, g, lr, itr };
-          for (const kernel of [sums, update])
-            gpu.dispatch(kernel, given, constants, [count * THREADS]);
+          for (const entry of ["sums", "update"])
+            gpu.dispatch(kernels(entry, ema !== null, threads), given, constants, [
+              count * threads,
+            ]);
         },
       };
     };

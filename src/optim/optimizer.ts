@@ -5,7 +5,7 @@ import type { Gpu } from "../core/gpu.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { dispose, leaves, type Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
-import { defineKernel, type Kernel } from "../gpu/kernel.ts";
+import { defineKernel } from "../gpu/kernel.ts";
 import * as ops from "../ops/index.ts";
 import {
   arenasLike,
@@ -16,7 +16,7 @@ import {
   planOf,
   scalarTensor,
 } from "./arena.ts";
-import type { Span } from "./blocks.ts";
+import { type Span, threadsOf } from "./blocks.ts";
 import { copyLike, type EmaOptions, type EmaParams, emaParams, needStep } from "./ema.ts";
 import { type Group, type Rules, rulesFor } from "./groups.ts";
 
@@ -51,8 +51,15 @@ export interface Method {
   readonly state: Readonly<Record<string, 0 | 1>>;
   /** Knows the number of the step. */
   readonly counts: boolean;
-  /** Makes the tables for some parameters of an arena; may throw. What it returns allocates, and does not. */
-  readonly prepare: (spans: readonly Span[], rules: readonly Rules[]) => (arena: Arena) => Work;
+  /**
+   * Makes the tables for some parameters of an arena and workgroups of so many threads; may throw. What it returns
+   * allocates, and does not.
+   */
+  readonly prepare: (
+    spans: readonly Span[],
+    rules: readonly Rules[],
+    threads: number,
+  ) => (arena: Arena) => Work;
 }
 
 /** The parameters that a method updates: their rules by path. */
@@ -63,22 +70,6 @@ export interface Share {
 
 const begin = /* @__PURE__ */ defineKernel(source, { entry: "begin" });
 const NO_AVERAGE: EmaParams = { keep: 0, take: 1, warmup: 0 };
-
-/** Kernels by switches, made when first needed and the same object ever after. */
-export function kernelTable<A extends readonly boolean[]>(
-  make: (...switches: A) => Kernel,
-): (...switches: A) => Kernel {
-  const made = new Map<string, Kernel>();
-  return (...switches) => {
-    const key = switches.join();
-    let kernel = made.get(key);
-    if (!kernel) {
-      kernel = make(...switches);
-      made.set(key, kernel);
-    }
-    return kernel;
-  };
-}
 
 /** What every optimizer takes. */
 export interface CommonOptions {
@@ -129,6 +120,7 @@ export function optimizer<P, S>(
       const make = method.prepare(
         own,
         own.map(({ path }) => rules.get(path)!),
+        threadsOf(gpu.info),
       );
       return [{ index, w, make }];
     }),

@@ -5,10 +5,10 @@ import source from "../../shaders/rmsprop.wgsl";
 import type { Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
-import type { Optimizer } from "./arena.ts";
-import { ruledRuns, THREADS } from "./blocks.ts";
+import { kernelTable, type Optimizer } from "./arena.ts";
+import { ruledRuns } from "./blocks.ts";
 import { checkRule } from "./groups.ts";
-import { type CommonOptions, kernelTable, type Method, single } from "./optimizer.ts";
+import { type CommonOptions, type Method, single } from "./optimizer.ts";
 
 export interface RmspropOptions extends CommonOptions {
   /** What is left of the mean square at each step (0.9). */
@@ -25,8 +25,8 @@ export interface RmspropState<P> {
   readonly momentum?: P;
 }
 
-const kernels = /* @__PURE__ */ kernelTable((FIRST: boolean, EMA: boolean) =>
-  defineKernel(source, { entry: "update", knobs: { FIRST, EMA }, uses: [runs, warm] }),
+const kernels = /* @__PURE__ */ kernelTable((FIRST: boolean, EMA: boolean, WG: number) =>
+  defineKernel(source, { entry: "update", knobs: { FIRST, EMA, WG }, uses: [runs, warm] }),
 );
 
 /**
@@ -54,18 +54,18 @@ export function rmspropMethod(op: string, options: RmspropOptions): Method {
   return {
     state: { rms: 1, ...(momentum !== null && { momentum: 0 }) },
     counts: false,
-    prepare(spans, rules) {
+    prepare(spans, rules, threads) {
       const { words, count } = ruledRuns(spans, rules);
       return ({ gpu, w, ema, averaging, state, unused }) => {
         const table = gpu.keep(gpu.tensor(words));
         const m = momentum === null ? unused[0] : state.momentum!;
-        const kernel = kernels(momentum !== null, ema !== null);
+        const kernel = kernels(momentum !== null, ema !== null, threads);
         const tensors = { runs: table, w, m, v: state.rms!, ema: ema ?? unused[2] };
         const constants = { ...numbers, ...averaging, runs: count };
         return {
           own: [table],
           update: ({ g, lr, itr }) =>
-            gpu.dispatch(kernel, { ...tensors, g, lr, itr }, constants, [count * THREADS]),
+            gpu.dispatch(kernel, { ...tensors, g, lr, itr }, constants, [count * threads]),
         };
       };
     },

@@ -5,8 +5,8 @@ import { dispose, type Tree } from "../core/tree.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import * as ops from "../ops/index.ts";
 import type { AnyOptimizer } from "./agc.ts";
-import { arenasLike, gradientArenas, planOf, type Scalar } from "./arena.ts";
-import { plainRuns, THREADS } from "./blocks.ts";
+import { arenasLike, gradientArenas, kernelTable, planOf, type Scalar } from "./arena.ts";
+import { plainRuns, threadsOf } from "./blocks.ts";
 import { copyLike } from "./ema.ts";
 import { checkRule } from "./groups.ts";
 
@@ -29,8 +29,9 @@ export interface Sam<P> {
   dispose(): void;
 }
 
-const squares = /* @__PURE__ */ defineKernel(source, { entry: "squares" });
-const climb = /* @__PURE__ */ defineKernel(source, { entry: "climb" });
+const kernels = /* @__PURE__ */ kernelTable((entry: string, WG: number) =>
+  defineKernel(source, { entry, knobs: { WG } }),
+);
 
 /**
  * Sharpness-aware minimization (Foret et al. 2021, algorithm 1, p = 2; NFNet-F6 was trained with it): the optimizer
@@ -50,6 +51,7 @@ export function sam<P>(
   const { gpu } = plan;
   const copy = copyLike<P>(gpu, params as P & Tree<P>);
   const copies = arenasLike(plan, copy);
+  const threads = threadsOf(gpu.info);
   const tables = plan.arenas.map(({ w, spans }) => {
     const { words, count } = plainRuns(spans);
     const runs = gpu.keep(gpu.tensor(words));
@@ -64,13 +66,13 @@ export function sam<P>(
     gpu.assign(copies, arenas as never);
     const sums = tables.map(({ runs, partial, count }, i) => {
       const tensors = { runs, g: gradients[i]!, partial };
-      gpu.dispatch(squares, tensors, { runs: count, rho }, [count * THREADS]);
+      gpu.dispatch(kernels("squares", threads), tensors, { runs: count, rho }, [count * threads]);
       return ops.sum(partial);
     });
     const total = sums.reduce((a, b) => ops.add(a, b));
     tables.forEach(({ w, runs, count }, i) => {
       const tensors = { runs, g: gradients[i]!, w, total };
-      gpu.dispatch(climb, tensors, { runs: count, rho }, [count * THREADS]);
+      gpu.dispatch(kernels("climb", threads), tensors, { runs: count, rho }, [count * threads]);
     });
   }
 

@@ -5,9 +5,9 @@ import units from "../../shaders/lib/units.wgsl";
 import source from "../../shaders/sgdAgc.wgsl";
 import type { Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
-import { defineKernel, type Kernel } from "../gpu/kernel.ts";
-import type { Optimizer } from "./arena.ts";
-import { clippingBlocks, THREADS } from "./blocks.ts";
+import { defineKernel } from "../gpu/kernel.ts";
+import { kernelTable, type Optimizer } from "./arena.ts";
+import { clippingBlocks } from "./blocks.ts";
 import { checkRule } from "./groups.ts";
 import { type CommonOptions, type Method, single } from "./optimizer.ts";
 
@@ -30,22 +30,13 @@ export interface SgdState<P> {
   readonly momentum?: P;
 }
 
-interface Kernels {
-  readonly first: Kernel;
-  readonly rest: Kernel;
-}
-const variant = (MOMENTUM: boolean, EMA: boolean): Kernels => {
-  const knobs = { MOMENTUM, EMA };
-  const uses = [units, warm];
-  return {
-    first: defineKernel(source, { entry: "first", knobs, uses }),
-    rest: defineKernel(source, { entry: "rest", knobs, uses }),
-  };
-};
-const plain = /* @__PURE__ */ variant(false, false);
-const withMomentum = /* @__PURE__ */ variant(true, false);
-const withEma = /* @__PURE__ */ variant(false, true);
-const withBoth = /* @__PURE__ */ variant(true, true);
+const uses = [units, warm];
+const first = /* @__PURE__ */ kernelTable((MOMENTUM: boolean, EMA: boolean, WG: number) =>
+  defineKernel(source, { entry: "first", knobs: { MOMENTUM, EMA, WG }, uses }),
+);
+const rest = /* @__PURE__ */ kernelTable((MOMENTUM: boolean, EMA: boolean, WG: number) =>
+  defineKernel(source, { entry: "rest", knobs: { MOMENTUM, EMA, WG }, uses }),
+);
 
 /**
  * SGD. The learning rate is not part of the momentum buffer.
@@ -86,12 +77,12 @@ export function sgdMethod(op: string, options: SgdOptions): Method {
   return {
     state: momentum === null ? {} : { momentum: 0 },
     counts: false,
-    prepare(spans, rules) {
-      const { words, count, shared, partials } = clippingBlocks(op, spans, rules);
+    prepare(spans, rules, threads) {
+      const { words, count, shared, partials } = clippingBlocks(op, spans, rules, threads);
       return ({ gpu, w, ema, averaging, state, unused }) => {
         const blocks = gpu.keep(gpu.tensor(words));
         const partial = gpu.keep(gpu.zeros([4 * Math.max(1, partials)]));
-        const kernels = momentum === null ? (ema ? withEma : plain) : ema ? withBoth : withMomentum;
+        const switches = [momentum !== null, ema !== null, threads] as const;
         const m = momentum === null ? unused[0] : state.momentum!;
         const tensors = { blocks, w, m, ema: ema ?? unused[1], partial };
         const constants = { ...numbers, ...averaging };
@@ -99,10 +90,11 @@ export function sgdMethod(op: string, options: SgdOptions): Method {
           own: [blocks, partial],
           update({ g, lr, itr }) {
             const given = { ...tensors, g, lr, itr };
-            const { first, rest } = kernels;
-            gpu.dispatch(first, given, { ...constants, blocks: count }, [count * THREADS]);
+            const whole = { ...constants, blocks: count };
+            gpu.dispatch(first(...switches), given, whole, [count * threads]);
             if (!shared) return;
-            gpu.dispatch(rest, given, { ...constants, blocks: shared }, [shared * THREADS]);
+            const parts = { ...constants, blocks: shared };
+            gpu.dispatch(rest(...switches), given, parts, [shared * threads]);
           },
         };
       };
