@@ -10,7 +10,7 @@ const nap = new Int32Array(new SharedArrayBuffer(4));
  */
 const ASLEEP = 0.8;
 /** Seconds that a peer may take to get ready and compute once: compilers are slow, and a promise may never resolve. */
-const READY = 90;
+const READY = 240;
 /** An operation's rounds end early past this many seconds, but not before the fifth. */
 const MOST = 20;
 const FEWEST = 5;

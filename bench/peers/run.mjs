@@ -5,8 +5,8 @@
 import { writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { roofline } from "../../dist/bench/roofline.js";
-import { help, read } from "../../dist/cli/args.js";
-import { openGpu } from "../../dist/index.js";
+import { withGpu } from "../../dist/cli/adapter.js";
+import { checkFile, help, pattern, read } from "../../dist/cli/args.js";
 import { compare, within } from "./compare.mjs";
 import { openJax, openOrt, openTfjs } from "./libraries.mjs";
 import { shapes } from "./operations.mjs";
@@ -26,26 +26,20 @@ const command = {
   },
 };
 
+const WHERE = `nfgrad ${command.name}`;
+
 function optionsOf(args) {
   const { values } = read(command, args);
-  if (values.help) {
-    console.log(help(command));
-    process.exit(0);
-  }
+  if (typeof values.json === "string") checkFile(WHERE, "json", values.json);
   return { rounds: 11, shapes: "table", filter: "", ...values };
 }
 
 function chosen({ shapes: which, filter }) {
+  const wanted = pattern(WHERE, filter);
   const all = which === "all" ? [...shapes.table(), ...shapes.odd()] : shapes[which]();
-  let pattern;
-  try {
-    pattern = new RegExp(filter);
-  } catch (error) {
-    throw new Error(`nfgrad bench:peers: --filter: ${error.message}`);
-  }
-  const some = all.filter(({ name }) => pattern.test(name));
+  const some = all.filter(({ name }) => wanted.test(name));
   if (some.length > 0) return some;
-  throw new Error(`nfgrad bench:peers: no operation matches --filter ${filter}`);
+  throw new Error(`${WHERE}: none of ${all.length} operations matches --filter '${filter}'`);
 }
 
 /** The peers look for navigator.gpu: they get the object that nfgrad opened its adapter with. */
@@ -61,7 +55,7 @@ async function shareAdapter() {
   });
 }
 
-async function openPeers(log) {
+async function openPeers() {
   const peers = [];
   for (const [name, open] of [
     ["jax-js", openJax],
@@ -71,7 +65,7 @@ async function openPeers(log) {
     try {
       peers.push(await within(60, "opening it", open()));
     } catch (error) {
-      log(`${name} does not start: ${error.message}`);
+      console.log(`${name} does not start: ${error.message}`);
       process.exitCode = 1;
     }
   }
@@ -97,35 +91,46 @@ function lines({ row, errors }) {
   ];
 }
 
-async function main() {
-  const options = optionsOf(process.argv.slice(2));
-  const operations = chosen(options);
-  const { json } = options;
-  const log = json === true ? console.error : console.log;
-  const kind = options.adapter ?? process.env.NFGRAD_ADAPTER;
-  const gpu = await openGpu(kind ? { adapter: kind } : {});
-  const adapter = gpu.info.description;
+/** All rows, each told as soon as it is there. */
+async function rowsOf(gpu, operations, count) {
   await shareAdapter();
   // Two functions of ONNX Runtime that run once are 1.3 MB each: V8 would optimize them for a minute, beside our timing.
   setFlagsFromString("--wasm-tiering-budget=20000000");
-  const peers = await openPeers(log);
+  const peers = await openPeers();
   const { gflops, copyGBs } = await roofline(gpu);
-  log(`${adapter}; peak ${gflops.toFixed(0)} GFLOP/s, copy ${copyGBs.toFixed(1)} GB/s`);
-
+  const peak = { gflops, copyGBs };
+  console.log(`peak: ${gflops.toFixed(0)} GFLOP/s, copy ${copyGBs.toFixed(1)} GB/s`);
   const rows = [];
   const seed = Date.now();
   for (const op of operations) {
-    const compared = await compare(gpu, peers, op, {
-      ...{ count: options.rounds, peak: { gflops, copyGBs }, seed },
-    });
+    const compared = await compare(gpu, peers, op, { count, peak, seed });
     rows.push(compared.row);
-    for (const line of lines(compared)) log(line);
+    for (const line of lines(compared)) console.log(line);
     if (compared.row.failures) process.exitCode = 1;
   }
-  const text = `${JSON.stringify({ adapter, peak: { gflops, copyGBs }, rows }, null, 2)}\n`;
-  if (json === true) process.stdout.write(text);
+  return { adapter: gpu.info.description, peak, rows };
+}
+
+async function main() {
+  const options = optionsOf(process.argv.slice(2));
+  if (options.help) {
+    console.log(help(command));
+    return;
+  }
+  const { json, rounds, tuning, adapter = process.env.NFGRAD_ADAPTER } = options;
+  const operations = chosen(options);
+  if (json === true) console.log = console.error; // the rows have stdout for themselves
+  let result;
+  await withGpu(
+    { adapter, tuning },
+    async (gpu) => {
+      result = await rowsOf(gpu, operations, rounds);
+    },
+    console.log,
+  );
+  const text = `${JSON.stringify(result, null, 2)}\n`;
+  if (json === true) await new Promise((done) => process.stdout.write(text, done));
   else if (json) writeFileSync(json, text);
-  await gpu.close();
 }
 
 try {
