@@ -38,6 +38,6 @@ export function kernelText(kernels: readonly KernelUse[]): string {
   const names = [...new Set(kernels.map(shortName))];
   if (names.length <= 2) return names.join(" + ");
   const variants = [...new Set(kernels.flatMap(({ variant }) => (variant ? [variant] : [])))];
-  const shown = variants.length > 2 ? `${variants.length} variants` : variants.join(", ");
+  const shown = variants.length > 1 ? `${variants.length} variants` : variants.join();
   return `${names.length} kernels${shown && ` (${shown})`}`;
 }

@@ -132,6 +132,18 @@ describe("texts", () => {
     expect(bench.table([{ ...rows[0]!, reference: beside }])).toMatch(/vs plain[\s\S]*x2\.50/);
   });
 
+  test("a narrow table keeps its lines within the width, a wide one has all columns", () => {
+    const wide = bench.table(rows);
+    for (const width of [60, 80, 100, 130]) {
+      const lines = bench.table(rows, { width }).split("\n");
+      expect(lines.filter((l) => l.length > width && !l.includes("FAILED"))).toEqual([]);
+      expect(lines[0]).toMatch(/median ms/);
+    }
+    expect(bench.table(rows, { width: 500 })).toBe(wide);
+    expect(wide.split("\n")[0]).toMatch(/MiB/);
+    expect(bench.table(rows, { width: 80 }).split("\n")[0]).not.toMatch(/MiB/);
+  });
+
   test("Markdown: who, how, a table a family, compiling", () => {
     const text = bench.markdown(whole);
     expect(text).toMatch(/^- adapter: chip \(hardware\)$/m);

@@ -73,9 +73,35 @@ export function aligned(
   );
 }
 
-/** Columns for a terminal, a block a family; what failed says why. */
-export function table(rows: readonly Row[]): string {
-  const columns = columnsOf(rows);
+/** Without it a line would be wider than a terminal: a column that JSON has, too. */
+const SPARE = ["MiB", "min", "GB/s", "disp."];
+const LEAST_KERNEL = 12;
+
+/**
+ * Columns for a terminal, a block a family; what failed says why. `width`: at most so many characters a line, at the
+ * cost of the kernels' names, then of columns.
+ */
+export function table(
+  rows: readonly Row[],
+  { width = Number.POSITIVE_INFINITY }: { readonly width?: number | undefined } = {},
+): string {
+  for (let spared = 0; ; spared++) {
+    const text = tableOf(rows, SPARE.slice(0, spared));
+    const lines = text.split("\n");
+    const kernel = lines[0]!.lastIndexOf("kernel");
+    const needed = kernel < 0 ? Math.max(...lines.map((l) => l.length)) : kernel + LEAST_KERNEL;
+    if (needed <= width || spared === SPARE.length)
+      return lines.map((l) => cut(l, width)).join("\n");
+  }
+}
+
+const cut = (text: string, width: number): string =>
+  text.length <= width || text.includes("FAILED")
+    ? text
+    : `${text.slice(0, Math.max(1, width - 1))}…`;
+
+function tableOf(rows: readonly Row[], spared: readonly string[]): string {
+  const columns = columnsOf(rows).filter(({ head }) => !spared.includes(head));
   const groups = [...families(rows)];
   const lines = groups.flatMap(([, own]) => own.map((row) => columns.map(({ cell }) => cell(row))));
   const left = columns.map((column) => column.left ?? false);

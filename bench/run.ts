@@ -210,9 +210,12 @@ function rowOf(entry: Entry, peak: Peak): Row {
   };
 }
 
-/** What is left of whole calls without a part of them. The least difference of two rounds would flatter. */
+/**
+ * What is left of whole calls without a part of them. The least difference of two rounds would flatter; that of the
+ * least times may come out above the median of the differences, which then counts.
+ */
 function differences(wholes: readonly number[], parts: readonly number[]): Stats {
   if (parts.length === 0) return statsOf(wholes);
   const paired = statsOf(wholes.map((whole, i) => whole - parts[i]!));
-  return { ...paired, min: Math.min(...wholes) - Math.min(...parts) };
+  return { ...paired, min: Math.min(paired.median, Math.min(...wholes) - Math.min(...parts)) };
 }

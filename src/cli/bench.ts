@@ -1,6 +1,5 @@
 // `nfgrad bench`: times the kernels on this adapter. What is timed and how is bench/.
-import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import type { Case } from "../../bench/case.ts";
 import { cases } from "../../bench/cases.ts";
 import {
@@ -28,33 +27,12 @@ import { OptionError } from "../errors.ts";
 import { readFile, writeFile } from "../platform/node/index.ts";
 import type { AdapterKind } from "../platform/types.ts";
 import { withGpu } from "./adapter.ts";
-import { command } from "./args.ts";
+import { checkFile, command, pattern } from "./args.ts";
 import { coldAndWarmCalls } from "./firstCalls.ts";
 import { versions } from "./info.ts";
 import { duration } from "./progress.ts";
 
-function pattern(filter: string): RegExp {
-  try {
-    return new RegExp(filter);
-  } catch (cause) {
-    throw new OptionError(`nfgrad bench: --filter: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** What cannot be written is found before the run, not after it. */
-function checkFile(option: string, file: string): void {
-  const bad = (why: string) => {
-    throw new OptionError(`nfgrad bench: --${option}: ${why}`);
-  };
-  const folder = dirname(file);
-  if (!existsSync(folder)) bad(`there is no folder ${folder}`);
-  if (existsSync(file) && statSync(file).isDirectory()) bad(`${file} is a folder`);
-  try {
-    accessSync(folder, constants.W_OK);
-  } catch {
-    bad(`nothing can be written into ${folder}`);
-  }
-}
+const WHERE = "nfgrad bench";
 
 const write = (file: string, text: string) => writeFile(file, [new TextEncoder().encode(text)]);
 
@@ -111,6 +89,10 @@ async function compileOnly(
   await withGpu({ adapter, tuning }, work, say);
 }
 
+/** Of one or two kernels: what `--quick` has time to compile twice. */
+const compilesFast = ({ name }: Case, rows: Report["rows"]): boolean =>
+  rows.some((row) => row.name === name && row.kernels.length >= 1 && row.kernels.length <= 2);
+
 interface Outputs {
   readonly json: string | true | undefined;
   readonly document: { readonly file: string; readonly text: string | null } | null;
@@ -159,10 +141,10 @@ export const bench = command({
   },
   async run(values) {
     const { filter, quick = false, against, json, adapter, tuning } = values;
-    const only = cases({ quick, ...(filter !== undefined && { filter: pattern(filter) }) });
+    const only = cases({ quick, ...(filter !== undefined && { filter: pattern(WHERE, filter) }) });
     if (only.length === 0)
       throw new OptionError(`nfgrad bench: no case matches --filter '${filter}'`);
-    if (typeof json === "string") checkFile("json", json);
+    if (typeof json === "string") checkFile(WHERE, "json", json);
     // With --json alone standard output is the JSON, and nothing else.
     const say = json === true ? console.error : console.log;
     const onProgress = reporter(process.stderr);
@@ -174,17 +156,25 @@ export const bench = command({
           );
       return compileOnly(oneOfEach(only), values, say, onProgress);
     }
-    if (values.roofline !== undefined) checkFile("roofline", values.roofline);
-    if (values.markdown !== undefined) checkFile("markdown", values.markdown);
+    if (values.roofline !== undefined) checkFile(WHERE, "roofline", values.roofline);
+    if (values.markdown !== undefined) checkFile(WHERE, "markdown", values.markdown);
     const document = values.markdown === undefined ? null : openDocument(values.markdown);
     const old = values.compare === undefined ? null : await openReport(values.compare);
     const work = async (gpu: Parameters<typeof report>[0]) => {
-      const options = { quick, onProgress, versions: versions(), ...(against && { against }) };
+      const told = { ...versions(), ...(tuning !== undefined && { "tuning table": tuning }) };
+      const options = { quick, onProgress, versions: told, ...(against && { against }) };
       const timed = await report(gpu, only, options);
-      const compiling = await coldAndWarmCalls(oneOfEach(only), gpu.info.kind, onProgress);
+      const chosen = oneOfEach(only).filter((c) => !quick || compilesFast(c, timed.rows));
+      const where = { adapter: gpu.info.kind, tuning };
+      const compiling = await coldAndWarmCalls(chosen, where, onProgress).catch((error: Error) => {
+        console.error(`error: ${error.message}`); // the times are worth having without it
+        process.exitCode = 1;
+        return [];
+      });
       const done: Report = { ...timed, compiling };
+      const width = process.stdout.isTTY && json !== true ? process.stdout.columns : undefined;
       const comparison = old && compare(old, done);
-      say(`${headingText(done)}\n\n${table(done.rows)}\n`);
+      say(`${headingText(done)}\n\n${table(done.rows, { width })}\n`);
       if (compiling.length > 0) say(`${compilingTable(compiling)}\n`);
       if (comparison) say(`compared with ${values.compare}\n${comparisonTable(comparison)}\n`);
       say(closing(done).join("\n"));

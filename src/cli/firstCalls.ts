@@ -9,7 +9,7 @@ import { coldAndWarm } from "../../bench/firstCalls.ts";
 import type { Compiling, FirstCall } from "../../bench/row.ts";
 import type { Progress } from "../../bench/run.ts";
 import { DeviceError } from "../errors.ts";
-import type { AdapterKind } from "../platform/types.ts";
+import type { AdapterOptions } from "./adapter.ts";
 
 /** Where drivers keep compiled shaders: Mesa's and NVIDIA's. Others have no setting, and are told by an empty folder. */
 const cacheIn = (folder: string) => ({
@@ -20,10 +20,18 @@ const cacheIn = (folder: string) => ({
 });
 
 /** `nfgrad bench --compile --json` of these cases in a process of its own. */
-function child(names: readonly string[], kind: AdapterKind, folder: string): Promise<FirstCall[]> {
+function child(
+  names: readonly string[],
+  { adapter, tuning }: AdapterOptions,
+  folder: string,
+): Promise<FirstCall[]> {
   const filter = `^(${names.map((name) => name.replace(/[^\w ]/g, "\\$&")).join("|")})$`;
   const command = [...process.execArgv, process.argv[1]!, "bench", "--compile", "--json"];
-  const args = [...command, "--filter", filter, "--adapter", kind];
+  const options = [
+    ...(adapter ? ["--adapter", adapter] : []),
+    ...(tuning ? ["--tuning", tuning] : []),
+  ];
+  const args = [...command, "--filter", filter, ...options];
   const run = spawn(process.execPath, args, { env: { ...process.env, ...cacheIn(folder) } });
   let [out, err] = ["", ""];
   run.stdout.on("data", (chunk) => (out += chunk));
@@ -45,19 +53,20 @@ const bytesIn = (folder: string): number =>
 /** What compiling costs the first call of each case. */
 export async function coldAndWarmCalls(
   cases: readonly Case[],
-  kind: AdapterKind,
+  where: AdapterOptions,
   onProgress: (progress: Progress) => void,
 ): Promise<Compiling[]> {
+  if (cases.length === 0) return [];
   const folder = mkdtempSync(join(tmpdir(), "nfgrad-bench-"));
   const names = cases.map(({ name }) => name);
   const tell = (part: number, name: string) =>
     onProgress({ done: 0, total: cases.length, part, name });
   try {
     tell(0, "compiling with an empty cache");
-    const cold = await child(names, kind, folder);
+    const cold = await child(names, where, folder);
     const kept = bytesIn(folder) > 0;
     tell(0.9, "compiling again");
-    const warm = await child(names, kind, folder);
+    const warm = await child(names, where, folder);
     return coldAndWarm(cold, warm, kept);
   } finally {
     tell(1, "");
