@@ -1,5 +1,5 @@
 // Scaled activations, forward and gradient: what every layer of a normalizer-free network goes through.
-import { ops, vjp } from "../src/index.ts";
+import { ops, type Tensor, vjp } from "../src/index.ts";
 import { type Case, opCase, short } from "./case.ts";
 
 interface Activation {
@@ -46,6 +46,13 @@ const activations: readonly Activation[] = [
 
 const N = 2 ** 22;
 
+/** By plain ops, for the one that is worth fusing most. */
+function plainGelu(x: Tensor, gamma: number): Tensor {
+  const cube = ops.mul(ops.square(x), x);
+  const t = ops.tanh(ops.mul(ops.add(x, ops.mul(cube, 0.044715)), bend));
+  return ops.mul(ops.mul(x, gamma / 2), ops.add(t, 1));
+}
+
 export const cases = (): Case[] =>
   activations.flatMap(({ kind, gamma, flops, f, slope }) => [
     opCase({
@@ -56,6 +63,7 @@ export const cases = (): Case[] =>
       inputs: { x: [N] },
       range: 4,
       apply: ({ x }) => ({ y: ops.scaledActivation(x, { kind }) }),
+      plain: kind === "gelu" ? ({ x }) => ({ y: plainGelu(x, gamma) }) : undefined,
       oracle: ({ x }) => ({
         y: (i) => ({ value: gamma * f(x[i]!), magnitude: gamma * Math.abs(x[i]!) }),
       }),
@@ -68,7 +76,11 @@ export const cases = (): Case[] =>
       inputs: { x: [N], dy: [N] },
       range: 4,
       apply: ({ x, dy }) =>
-        vjp((p: { x: typeof x }) => ops.scaledActivation(p.x, { kind }))({ x }, dy).grads,
+        vjp((p: { x: Tensor }) => ops.scaledActivation(p.x, { kind }))({ x }, dy).grads,
+      plain:
+        kind === "gelu"
+          ? ({ x, dy }) => vjp((p: { x: Tensor }) => plainGelu(p.x, gamma))({ x }, dy).grads
+          : undefined,
       oracle: ({ x, dy }) => ({
         x: (i) => ({
           value: gamma * slope(x[i]!) * dy[i]!,

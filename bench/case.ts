@@ -35,14 +35,19 @@ export interface OpCase<I extends Inputs> extends Omit<Case, "quick" | "prepare"
   readonly inputs: I;
   readonly range?: number | { readonly [K in keyof I]?: number };
   readonly apply: (given: Named<I, Tensor>) => Readonly<Record<string, Tensor>>;
+  /** The same by plain ops, where `apply` calls a fused one. */
+  readonly plain?: ((given: Named<I, Tensor>) => Readonly<Record<string, Tensor>>) | undefined;
   /** For each result of `apply` its element i in f64, by definition: samples are compared. */
   readonly oracle?: (given: Named<I, Float32Array>) => Readonly<Record<string, (i: number) => Sum>>;
   /** Instead, whole results in f64: their relative L2 errors are held to `WHOLE_BOUND`. */
   readonly whole?: (given: Named<I, Float32Array>) => Readonly<Record<string, Float64Array>>;
 }
 
+/** How much more a plain composition may be off: it rounds after each step. */
+const PLAIN = 16;
+
 export function opCase<const I extends Inputs>(spec: OpCase<I>): Case {
-  const { name, flops, bytes, quick = false, inputs, range = 1, apply, oracle, whole } = spec;
+  const { name, flops, bytes, quick = false, inputs, range = 1, oracle, whole } = spec;
   const each = <T>(f: (input: string, shape: Shape) => T) =>
     Object.fromEntries(Object.entries(inputs).map(([k, s]) => [k, f(k, s)])) as Named<I, T>;
   return {
@@ -56,26 +61,44 @@ export function opCase<const I extends Inputs>(spec: OpCase<I>): Case {
         return randomData(`${name} ${input}`, sizeOf(shape), by);
       });
       const tensors = each((input, shape) => gpu.tensor(data[input]!, shape));
-      const run = gpu.record(() => apply(tensors), { name });
+      const { apply, plain } = spec;
+      const record = (f: typeof apply, label = name) =>
+        gpu.record(() => f(tensors), { name: label });
+      const run = record(apply);
+      let reference: typeof run | null = null; // its memory is not the case's: made where somebody wants it
+      type Expected = Readonly<Record<string, Float64Array | ((i: number) => Sum)>>;
+      const worst = async (call: typeof run, expected: Expected) => {
+        const results = await gpu.read<Record<string, Tensor>>(call());
+        const names = Object.keys(results);
+        if (names.join() !== Object.keys(expected).join())
+          throw new ShapeError(`${name}: results ${names}, the oracle's ${Object.keys(expected)}`);
+        const parts = names.map((result) => {
+          const [actual, should] = [results[result]!.data, expected[result]!];
+          if (typeof should !== "function") return relativeL2(actual, should) / WHOLE_BOUND;
+          return worstSum(actual, sample(`${name} ${result}`, actual.length, 64), should);
+        });
+        return Math.max(...parts);
+      };
       return {
         run,
+        ...(plain && {
+          reference() {
+            reference ??= record(plain, `${name}, plain`);
+            return reference();
+          },
+        }),
         async verify() {
-          const results = await gpu.read<Record<string, Tensor>>(run());
           const expected = oracle ? oracle(data) : (whole?.(data) ?? {});
-          const names = Object.keys(results);
-          if (names.join() !== Object.keys(expected).join())
-            throw new ShapeError(
-              `${name}: results ${names}, the oracle's ${Object.keys(expected)}`,
-            );
-          const parts = names.map((result) => {
-            const [actual, should] = [results[result]!.data, expected[result]!];
-            if (typeof should !== "function") return relativeL2(actual, should) / WHOLE_BOUND;
-            return worstSum(actual, sample(`${name} ${result}`, actual.length, 64), should);
-          });
-          return Math.max(...parts);
+          const error = await worst(run, expected);
+          if (!plain) return error;
+          const once = record(plain, `${name}, plain`);
+          const other = await worst(once, expected);
+          once.dispose();
+          return Math.max(error, other / PLAIN);
         },
         dispose() {
           run.dispose();
+          reference?.dispose();
           tree.dispose(tensors);
         },
       };

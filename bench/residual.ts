@@ -8,6 +8,9 @@ const shapes: readonly Shape[] = [
   [8, 24, 24, 512],
 ];
 
+const plain = (x: Tensor, shortcut: Tensor, gain: Tensor) =>
+  ops.add(ops.mul(ops.mul(x, gain), ALPHA), shortcut);
+
 /** The shortcut's gradient is dy itself: nothing is computed, and nothing asked for. */
 const both = (shape: Shape): Case[] => {
   const n = sizeOf(shape);
@@ -20,6 +23,7 @@ const both = (shape: Shape): Case[] => {
       quick,
       inputs: { x: shape, shortcut: shape, gain: [] },
       apply: ({ x, shortcut, gain }) => ({ y: ops.residual(x, shortcut, gain, { alpha: ALPHA }) }),
+      plain: ({ x, shortcut, gain }) => ({ y: plain(x, shortcut, gain) }),
       oracle: ({ x, shortcut, gain }) => ({
         y: (i) => sumOf(2, (t) => (t ? shortcut[i]! : x[i]! * ALPHA * gain[0]!)),
       }),
@@ -34,6 +38,9 @@ const both = (shape: Shape): Case[] => {
         vjp((p: { x: Tensor; gain: Tensor }) =>
           ops.residual(p.x, shortcut, p.gain, { alpha: ALPHA }),
         )({ x, gain }, dy).grads,
+      plain: ({ x, shortcut, gain, dy }) =>
+        vjp((p: { x: Tensor; gain: Tensor }) => plain(p.x, shortcut, p.gain))({ x, gain }, dy)
+          .grads,
       oracle: ({ x, gain, dy }) => ({
         x: (i) => sumOf(1, () => dy[i]! * ALPHA * gain[0]!),
         gain: () => sumOf(n, (i) => dy[i]! * ALPHA * x[i]!),

@@ -73,6 +73,15 @@ const work = (n: number) => ({
   backward: { flops: 12 * n, bytes: 12 * n },
 });
 
+/** As the reference writes it, by plain ops. */
+function plain({ w, gain }: { w: Tensor; gain: Tensor }): Tensor {
+  const over = { axis: [0, 1, 2], keepDims: true };
+  const fanIn = w.size / w.shape.at(-1)!;
+  const root = ops.rsqrt(ops.maximum(ops.mul(ops.variance(w, over), fanIn), EPS));
+  const scale = ops.mul(root, gain);
+  return ops.sub(ops.mul(w, scale), ops.mul(ops.mean(w, over), scale));
+}
+
 function one(shape: Shape, quick: boolean): Case[] {
   const gains = [shape.at(-1)!];
   const { forward: there, backward: back } = work(sizeOf(shape));
@@ -84,6 +93,7 @@ function one(shape: Shape, quick: boolean): Case[] {
       quick,
       inputs: { w: shape, gain: gains },
       apply: (p) => ({ y: f(p) }),
+      plain: (p) => ({ y: plain(p) }),
       oracle: ({ w, gain }) => ({ y: (i) => forward(w, gain, shape, i) }),
     }),
     opCase({
@@ -92,6 +102,7 @@ function one(shape: Shape, quick: boolean): Case[] {
       quick,
       inputs: { w: shape, gain: gains, dy: shape },
       apply: ({ w, gain, dy }) => vjp(f)({ w, gain }, dy).grads,
+      plain: ({ w, gain, dy }) => vjp(plain)({ w, gain }, dy).grads,
       oracle: ({ w, gain, dy }) => ({
         w: (i) => backward(w, gain, dy, shape, i),
         gain: (c) => backward(w, gain, dy, shape, -1 - c),
