@@ -12,7 +12,8 @@ export {
 } from "./core/grad.ts";
 export type { Given, GivenArgs, Host, HostArray, HostTree, Lazy, LazyTree } from "./core/host.ts";
 export type { Initializer, InitOptions, ParamSpec, Params, SpecTree } from "./core/init.ts";
-export { defineOp, type Op, type OpSpec } from "./core/op.ts";
+export { defineOp } from "./core/op.ts";
+export type { Op, OpSpec } from "./core/opTypes.ts";
 export { type OpenOptions, openGpu } from "./core/open.ts";
 export * as random from "./core/random.ts";
 export type { Recorded, RecordOptions } from "./core/record.ts";

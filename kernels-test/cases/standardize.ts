@@ -5,7 +5,7 @@ import { plainStandardize, standardize } from "../../src/ops/standardize.ts";
 import { type Case, equal, opCase, rand, throws, uniform, values } from "../harness.ts";
 import { type F64, f64 } from "../oracle.ts";
 
-function standardizeF64(w: F64, gain: F64 | null, eps = 1e-4): F64 {
+export function standardizeF64(w: F64, gain: F64 | null, eps = 1e-4): F64 {
   const cols = w.shape.at(-1)!;
   const rows = w.data.length / cols;
   const y = f64(w.shape);

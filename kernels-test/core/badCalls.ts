@@ -88,6 +88,13 @@ const good: Readonly<Record<string, Good>> = {
   sqrt: unary,
   square: unary,
   standardize: { tensors: ["3,3,2,4", "4"], attrs: { eps: 1e-4 } },
+  standardizeAll: {
+    tensors: [
+      ["3,3,2,4", "2,5"],
+      ["4", "5"],
+    ],
+    attrs: { eps: 1e-4 },
+  },
   stochDepth: { tensors: ["2,3", "u4,2"], attrs: { at: 1, rate: 0.5, scaleByKeep: false } },
   sub: binary,
   sum: reduced,

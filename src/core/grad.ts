@@ -189,8 +189,10 @@ export function remat<A extends readonly unknown[]>(
       name: `remat of ${f.name || "a function"}`,
       inputs,
       outputs: ["y"],
+      hidden: [],
       saves: inputs,
       passes: [],
+      turns: [],
       backward: null,
       reference: (named) => f(...map(args, (_, i) => named[`x${i}`] as Tensor)),
     };

@@ -35,8 +35,8 @@ export interface InitOptions {
   readonly arenaBytes?: number;
 }
 
-/** Leaves begin at multiples of this: the largest offset alignment that an adapter may ask for. */
-const ALIGN = 256;
+/** Tensors that share a buffer begin at multiples of this: the largest offset alignment that an adapter may ask for. */
+export const ALIGN = 256;
 
 const isSpec = (x: unknown): x is ParamSpec =>
   typeof x === "object" &&

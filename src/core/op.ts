@@ -2,84 +2,12 @@
 import { DeviceError, ShapeError, TapeError } from "../errors.ts";
 import type { Run } from "./dispatch.ts";
 import { checkShape } from "./host.ts";
+import { ALIGN } from "./init.ts";
+import type { Memory } from "./memory.ts";
+import type { Named, NameOf, Op, OpSpec, OutShape, Outs } from "./opTypes.ts";
 import type { Tape } from "./tape.ts";
-import { type DType, type Shape, sizeOf, Tensor } from "./tensor.ts";
+import { type Shape, sizeOf, Tensor } from "./tensor.ts";
 import { isTensor } from "./walk.ts";
-
-/** `"bias?"` may be left out, `"...xs"` is a list of tensors. */
-type NameOf<K> = K extends `${infer N}?` ? N : K extends `...${infer N}` ? N : K;
-type ValueOf<K> = K extends `${string}?`
-  ? Tensor | null
-  : K extends `...${string}`
-    ? readonly Tensor[]
-    : Tensor;
-type Named<I extends readonly string[]> = {
-  readonly [K in I[number] as NameOf<K> & string]: ValueOf<K>;
-};
-type Outs<O extends readonly string[]> = { readonly [K in O[number]]: Tensor };
-type Douts<O extends readonly string[]> = { readonly [K in O[number] as `d${K}`]: Tensor };
-/** `dx` for an input `x`: null where no gradient is wanted, which cannot be when there is only one input. */
-type Wanted<I extends readonly string[]> = {
-  readonly [K in I[number] as `d${NameOf<K> & string}`]: K extends `...${string}`
-    ? readonly (Tensor | null)[]
-    : I["length"] extends 1
-      ? Tensor
-      : Tensor | null;
-};
-type Saved<I extends readonly string[], O extends readonly string[], S extends string> = {
-  readonly [K in Extract<keyof (Named<I> & Outs<O>), S>]: (Named<I> & Outs<O>)[K];
-};
-
-type OutShape = Shape | { readonly shape: Shape; readonly dtype: DType };
-/** One output: its shape. Several: each by name, with a dtype where it is not f32. */
-export type Shapes<O extends readonly string[]> = O["length"] extends 1
-  ? OutShape
-  : { readonly [K in O[number]]: OutShape };
-export type Outputs<O extends readonly string[]> = O["length"] extends 1 ? Tensor : Outs<O>;
-
-export interface OpSpec<
-  I extends readonly string[],
-  A,
-  S extends string,
-  O extends readonly string[],
-> {
-  readonly name: string;
-  /** Names of the inputs; `"bias?"` may be left out (its tensor is null), `"...xs"` is a list. */
-  readonly inputs: I;
-  /** Names of the outputs; default `["y"]`. */
-  readonly outputs?: O;
-  /** Checks inputs and attributes (ShapeError), and gives the shape of each output. */
-  readonly shape: (inputs: Named<I>, attrs: A) => Shapes<O>;
-  /** Writes each output completely. */
-  readonly forward: (run: Run, tensors: Named<I> & Outs<O>, attrs: A) => void;
-  /** What backward reads; default: all inputs. */
-  readonly saves?: readonly (S & (NameOf<I[number]> | O[number]))[];
-  /** Inputs whose gradient is the first output's gradient itself. */
-  readonly passes?: readonly NameOf<I[number]>[];
-  /** Writes each wanted gradient completely. The tape adds gradients up; a rule never does. */
-  readonly backward?: (run: Run, tensors: Saved<I, O, S> & Douts<O> & Wanted<I>, attrs: A) => void;
-  /** The plain composition: the second oracle, and the gradient where there is no `backward`. One output only. */
-  readonly reference?: (inputs: Named<I>, attrs: A) => Tensor;
-}
-
-type Lists<I extends readonly string[]> =
-  | {
-      -readonly [K in keyof I]: I[K] extends `${string}?`
-        ? Tensor | null | undefined
-        : ValueOf<I[K]>;
-    }
-  | (I extends readonly [...infer H extends string[], `${string}?`] ? Lists<H> : never);
-type WithAttrs<L, A> = L extends readonly unknown[]
-  ? unknown extends A
-    ? L
-    : Partial<A> extends A
-      ? [...L, attrs?: A]
-      : [...L, attrs: A]
-  : never;
-/** Positional tensors, then the attributes. */
-export type Op<I extends readonly string[], A, O extends readonly string[]> = (
-  ...args: WithAttrs<Lists<I>, A>
-) => Outputs<O>;
 
 export type Value = Tensor | null | readonly Tensor[];
 /** An op with its types forgotten: what a tape stores. */
@@ -87,8 +15,11 @@ export interface AnyOp {
   readonly name: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Outputs that only backward sees. */
+  readonly hidden: readonly string[];
   readonly saves: readonly string[];
   readonly passes: readonly string[];
+  readonly turns: readonly string[];
   readonly backward: ((run: Run, tensors: Record<string, unknown>, attrs: unknown) => void) | null;
   readonly reference: ((inputs: Record<string, Value>, attrs: unknown) => Tensor) | null;
 }
@@ -99,7 +30,8 @@ export const tensorsOf = (value: Value): readonly Tensor[] =>
 export const mapValue = (value: Value, f: (t: Tensor, i: number) => Tensor): Value =>
   value === null ? null : value instanceof Tensor ? f(value, 0) : value.map(f);
 
-const bare = (input: string): string => input.replace(/^\.\.\.|\?$/g, "");
+const bare = (name: string): string => name.replace(/^\.\.\.|^~|\?$/g, "");
+const isList = (name: string): boolean => name.startsWith("...");
 const what = (x: unknown): string =>
   x === null
     ? "null"
@@ -116,15 +48,16 @@ function bind(op: AnyOp, specs: readonly string[], args: readonly unknown[]) {
   specs.forEach((spec, i) => {
     const name = op.inputs[i]!;
     const arg = args[at];
-    if (spec.endsWith("?")) {
+    if (spec.endsWith("?") && !isList(spec)) {
       const given = arg instanceof Tensor;
       if (given || arg === null || arg === undefined) at++;
       values[name] = given ? arg : null;
       return;
     }
     at++;
-    if (spec.startsWith("...")) {
-      if (!Array.isArray(arg) || arg.length === 0 || !arg.every(isTensor)) {
+    if (isList(spec)) {
+      const enough = Array.isArray(arg) && (arg.length > 0 || spec.endsWith("?"));
+      if (!enough || !arg.every(isTensor)) {
         throw new ShapeError(`${op.name}: '${name}' is ${what(arg)}, expected a list of tensors`);
       }
       values[name] = arg;
@@ -179,6 +112,21 @@ function tapeOf(op: AnyOp, values: Record<string, Value>): Tape | null {
   return tape;
 }
 
+/** Memory for tensors of these shapes, in one buffer. */
+function together(memory: Memory, op: string, shapes: readonly OutShape[]): Tensor[] {
+  let bytes = 0;
+  const places = shapes.map((s) => {
+    const { shape, dtype } = "dtype" in s ? s : { shape: s, dtype: "f32" as const };
+    checkShape(op, shape);
+    const offset = Math.ceil(bytes / ALIGN) * ALIGN;
+    bytes = offset + 4 * sizeOf(shape);
+    return { shape, dtype, offset };
+  });
+  const storage = memory.alloc(bytes, op);
+  storage.views = places.length;
+  return places.map((p) => new Tensor(memory.gpu, storage, p.offset, p.shape, p.dtype));
+}
+
 /**
  * Makes an op from its rules. The op is a function of its tensors, then one object of attributes.
  *
@@ -189,15 +137,22 @@ export function defineOp<
   A = unknown,
   S extends string = NameOf<I[number]> & string,
   const O extends readonly string[] = readonly ["y"],
->(spec: OpSpec<I, A, S, O>): Op<I, A, O> {
-  const { name, outputs = ["y"], passes = [], backward, reference } = spec;
+  T extends string = never,
+>(spec: OpSpec<I, A, S, O, T>): Op<I, A, O> {
+  const { name, passes = [], turns = [], backward, reference } = spec;
+  const declared: readonly string[] = spec.outputs ?? ["y"];
+  const outputs = declared.map(bare);
+  const hidden = declared.filter((output) => output.startsWith("~")).map(bare);
+  const shown = outputs.filter((output) => !hidden.includes(output));
   const inputs = spec.inputs.map(bare);
   const op: AnyOp = {
     name,
     inputs,
     outputs,
+    hidden,
     saves: backward ? (spec.saves ?? inputs) : reference ? inputs : [],
     passes,
+    turns: backward ? turns : [],
     backward: (backward as AnyOp["backward"] | undefined) ?? null,
     reference: (reference as AnyOp["reference"] | undefined) ?? null,
   };
@@ -212,40 +167,39 @@ export function defineOp<
     const { device, memory } = gpu.internals;
     device.check(name);
 
-    const shapes = checked(name, attrs, () => spec.shape(plain as Named<I>, attrs as A)) as
-      | OutShape
-      | Record<string, OutShape>;
+    const shapes = checked(name, attrs, () => spec.shape(plain as Named<I>, attrs as A));
     const made: Tensor[] = [];
     try {
-      for (const output of outputs) {
-        const s = (
-          outputs.length === 1 ? shapes : (shapes as Record<string, OutShape>)[output]
-        ) as OutShape;
-        const { shape, dtype } = "dtype" in s ? s : { shape: s, dtype: "f32" as const };
-        checkShape(name, shape);
-        const t = memory.empty(shape, dtype, name);
-        made.push(t);
-        plain[output] = values[output] = t;
-      }
+      declared.forEach((output, i) => {
+        const given =
+          outputs.length === 1 ? shapes : (shapes as Record<string, unknown>)[outputs[i]!];
+        const wanted = isList(output) ? (given as readonly OutShape[]) : [given as OutShape];
+        const tensors = together(memory, name, wanted);
+        made.push(...tensors);
+        plain[outputs[i]!] = values[outputs[i]!] = isList(output) ? tensors : tensors[0]!;
+      });
       memory.rule((run) => spec.forward(run, plain as Named<I> & Outs<O>, attrs as A));
     } catch (error) {
       for (const t of made) memory.release(t.storage, `a failed ${name}`);
       throw error;
     }
     tape?.add(op, values, attrs);
-    const result = (output: string) => values[output] as Tensor;
-    return outputs.length === 1
-      ? result(outputs[0]!)
-      : Object.fromEntries(outputs.map((output) => [output, result(output)]));
-  }) as Op<I, A, O>;
+    for (const t of hidden.flatMap((output) => tensorsOf(values[output]!)))
+      if (t.storage.readers === 0) memory.release(t.storage, `the end of ${name}`);
+    return shown.length === 1
+      ? values[shown[0]!]
+      : Object.fromEntries(shown.map((output) => [output, values[output]]));
+  }) as unknown as Op<I, A, O>;
 }
 
 const viewOp: AnyOp = {
   name: "reshape",
   inputs: ["x"],
   outputs: ["y"],
+  hidden: [],
   saves: [],
   passes: ["x"],
+  turns: [],
   backward: null,
   reference: null,
 };

@@ -15,9 +15,35 @@ interface Entry {
   readonly op: AnyOp;
   readonly values: Record<string, Value>;
   readonly attrs: unknown;
-  /** Node ids of each input's tensors, and of the outputs; -1 where there is no gradient. */
+  /** Node ids of each input's tensors, and of all outputs' in order; -1 where there is no gradient. */
   readonly parents: Record<string, readonly number[]>;
   readonly ids: readonly number[];
+}
+
+const samePlace = (a: Tensor, b: Tensor): boolean =>
+  a.storage === b.storage && a.byteOffset === b.byteOffset;
+
+/** `slots`, and the leaf's place, too, for what an op makes of a leaf that only it reads and whose gradient it turns. */
+function placesOf(
+  entries: readonly Entry[],
+  root: number,
+  slots: ReadonlyMap<number, Tensor>,
+): ReadonlyMap<number, Tensor> {
+  if (!entries.some((e) => e.op.turns.length > 0)) return slots;
+  const uses = new Map<number, number>([[root, 1]]);
+  for (const { parents } of entries)
+    for (const ids of Object.values(parents))
+      for (const id of ids) uses.set(id, (uses.get(id) ?? 0) + 1);
+  const places = new Map(slots);
+  for (const { op, parents, ids } of entries) {
+    for (const name of op.turns) {
+      parents[name]!.forEach((id, i) => {
+        const place = uses.get(id) === 1 ? places.get(id) : undefined;
+        if (place && ids[i]! >= 0) places.set(ids[i]!, place);
+      });
+    }
+  }
+  return places;
 }
 
 export class Tape {
@@ -53,13 +79,15 @@ export class Tape {
         t.dtype === "f32" ? (t.node?.id ?? -1) : -1,
       );
     }
-    const ids = op.outputs.map((name) => {
-      const t = values[name] as Tensor;
-      if (t.dtype !== "f32") return -1;
-      const id = this.#nextId++;
-      values[name] = t.view({ node: { tape: this, id } });
-      return id;
-    });
+    const ids: number[] = [];
+    for (const name of op.outputs) {
+      const smooth = !op.hidden.includes(name);
+      values[name] = mapValue(values[name]!, (t) => {
+        const id = smooth && t.dtype === "f32" ? this.#nextId++ : -1;
+        ids.push(id);
+        return id < 0 ? t : t.view({ node: { tape: this, id } });
+      });
+    }
     for (const name of op.saves) for (const t of tensorsOf(values[name]!)) t.storage.readers++;
     this.#entries.push({ op, values, attrs, parents, ids });
   }
@@ -89,12 +117,13 @@ export class Tape {
   backward(root: number, seed: Tensor, slots: ReadonlyMap<number, Tensor>): Set<number> {
     this.#open = false;
     const entries = this.#entries.splice(0);
+    const places = placesOf(entries, root, slots);
     const grads = new Map<number, Tensor>();
     seed.storage.readers++; // the caller's: never added into
     try {
-      this.#arrive(root, seed, grads, slots);
+      this.#arrive(root, seed, grads, places);
       for (let e = entries.pop(); e; e = entries.pop()) {
-        if (e.ids.some((id) => grads.has(id))) this.#step(e, grads, slots);
+        if (e.ids.some((id) => grads.has(id))) this.#step(e, grads, places);
         this.#forget(e);
       }
       return new Set(grads.keys());
@@ -117,7 +146,7 @@ export class Tape {
     const have = grads.get(id);
     if (!have) {
       const first = place ?? g;
-      if (place && place.storage !== g.storage) this.#memory.copy(g, place);
+      if (place && !samePlace(place, g)) this.#memory.copy(g, place);
       first.storage.readers++;
       grads.set(id, first);
       return;
@@ -142,31 +171,40 @@ export class Tape {
   /** Runs one entry's rule and hands its gradients on. */
   #step(e: Entry, grads: Map<number, Tensor>, slots: ReadonlyMap<number, Tensor>): void {
     const { op, values, parents } = e;
-    const dys = op.outputs.map((name, i) => {
-      const id = e.ids[i]!;
-      if (id < 0) return null;
-      const dy = grads.get(id);
-      if (dy) return dy;
-      const zero = this.#memory.empty(
-        (values[name] as Tensor).shape,
-        "f32",
-        `zero d${name} of ${op.name}`,
-      );
-      this.#memory.clear(zero); // an output that nobody used, beside one that somebody did
-      zero.storage.readers++;
-      return zero;
-    });
+    let at = 0;
+    const dys = op.outputs.map((name) =>
+      tensorsOf(values[name]!).map((t) => {
+        const id = e.ids[at++]!;
+        if (id < 0) return null;
+        const dy = grads.get(id);
+        if (dy) return dy;
+        const zero =
+          slots.get(id) ?? this.#memory.empty(t.shape, "f32", `zero d${name} of ${op.name}`);
+        this.#memory.clear(zero); // an output that nobody used, beside one that somebody did
+        zero.storage.readers++;
+        return zero;
+      }),
+    );
 
     const taken = new Set<number>();
     const wanted = new Map<string, (Tensor | null)[]>();
+    const spare: Tensor[] = [];
     for (const name of op.inputs) {
       if (op.passes.includes(name)) continue;
+      const turned = op.turns.includes(name);
       const tensors = tensorsOf(values[name]!);
       const made = parents[name]!.map((id, i) => {
-        if (id < 0) return null;
+        if (id < 0 && !turned) return null;
         const place = grads.has(id) || taken.has(id) ? undefined : slots.get(id);
         taken.add(id);
-        return place ?? this.#memory.empty(tensors[i]!.shape, "f32", `d${name} of ${op.name}`);
+        if (!turned)
+          return place ?? this.#memory.empty(tensors[i]!.shape, "f32", `d${name} of ${op.name}`);
+        const own = this.#turnable(dys[0]![i]!, place);
+        if (id < 0) {
+          own.storage.readers++;
+          spare.push(own);
+        }
+        return own;
       });
       if (made.some((t) => t)) wanted.set(name, made);
     }
@@ -176,22 +214,35 @@ export class Tape {
       const tensors = tensorsOf(values[name]!);
       parents[name]!.forEach((id, i) => {
         if (id < 0) return;
-        const g = wanted.get(name)?.[i] ?? dys[0]!.view({ shape: tensors[i]!.shape });
+        const g = wanted.get(name)?.[i] ?? dys[0]![0]!.view({ shape: tensors[i]!.shape });
         g.storage.readers++;
         this.#arrive(id, g, grads, slots);
         this.#drop(g.storage, "the backward pass");
       });
     }
     for (const id of e.ids) grads.delete(id);
-    for (const dy of dys) if (dy) this.#drop(dy.storage, "the backward pass");
+    for (const dy of [...dys.flat(), ...spare]) if (dy) this.#drop(dy.storage, "the backward pass");
   }
 
-  #rule(e: Entry, dys: readonly (Tensor | null)[], wanted: Map<string, (Tensor | null)[]>): void {
+  /** The values of `dy` where a rule may change them: in a gradient's place, or where nobody else reads them. */
+  #turnable(dy: Tensor, place: Tensor | undefined): Tensor {
+    if (place ? samePlace(place, dy) : dy.storage.readers === 1) return dy;
+    const to = place ?? this.#memory.empty(dy.shape, "f32", "a gradient's copy");
+    this.#memory.copy(dy, to);
+    return to;
+  }
+
+  #rule(
+    e: Entry,
+    dys: readonly (readonly (Tensor | null)[])[],
+    wanted: Map<string, (Tensor | null)[]>,
+  ): void {
     const { op, values, attrs } = e;
     if (op.backward) {
       const given: Record<string, unknown> = {};
       op.outputs.forEach((name, i) => {
-        if (dys[i]) given[`d${name}`] = dys[i];
+        if (!op.hidden.includes(name))
+          given[`d${name}`] = Array.isArray(values[name]) ? dys[i] : dys[i]![0];
       });
       for (const name of op.saves)
         given[name] = mapValue(values[name]!, (t) => t.view({ node: null }));
@@ -202,7 +253,7 @@ export class Tape {
         given[`d${name}`] = Array.isArray(value) ? gs : gs[0]!;
       }
       this.#memory.rule((run) => op.backward!(run, given, attrs));
-    } else if (op.reference) this.#viaReference(e, dys[0]!, wanted);
+    } else if (op.reference) this.#viaReference(e, dys[0]![0]!, wanted);
     else
       throw new TapeError(`${op.name} has neither a backward nor a reference: it has no gradient`);
   }

@@ -25,7 +25,7 @@ export interface Storage {
   readers: number;
   /** A recording's input is read-only; an arena is disposed as a whole; host data is written once. */
   role: "plain" | "input" | "arena" | "constant";
-  /** Leaves that lie in an arena. */
+  /** Tensors that lie in it: an arena's leaves, an op's list. */
   views: number;
   /** What gave it back; null while it is alive. */
   ended: string | null;
@@ -131,14 +131,14 @@ export class Tensor {
 
   /**
    * Gives the memory back. A recorded function's result only ends its lease; what a tape still reads goes with the tape.
-   * @throws ReleasedError for one leaf of an arena: dispose the whole tree with `tree.dispose`.
+   * @throws ReleasedError for one leaf of an arena, or one of an op's list: dispose the whole tree with `tree.dispose`.
    */
   dispose(): void {
     const { storage, lease } = this;
     if (lease) lease.valid = false;
-    else if (storage.role === "arena" && storage.views > 1) {
+    else if (storage.views > 1) {
       throw new ReleasedError(
-        "dispose(): a parameter lies in an arena; use tree.dispose on the whole tree",
+        `dispose(): the tensor [${this.shape}] of ${storage.label} lies in an arena with ${storage.views - 1} more; use tree.dispose on all of them`,
       );
     } else if (storage.readers === 0) this.gpu.internals.memory.release(storage, "dispose()");
   }

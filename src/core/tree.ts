@@ -119,14 +119,15 @@ export function dispose(tree: unknown): void {
     seen.set(tensor.storage, offsets.add(tensor.byteOffset));
   }
   for (const [storage, offsets] of seen) {
-    if (storage.role !== "arena" || offsets.size >= storage.views) continue;
+    if (offsets.size >= storage.views) continue;
     throw new ReleasedError(
       `tree.dispose: ${offsets.size} of the ${storage.views} tensors of an arena; give the whole tree`,
     );
   }
   for (const { tensor } of all) {
-    if (tensor.storage.role === "arena")
+    const { role, views, readers } = tensor.storage;
+    if (tensor.lease || (role !== "arena" && views === 1)) tensor.dispose();
+    else if (role === "arena" || readers === 0)
       tensor.gpu.internals.memory.release(tensor.storage, "tree.dispose");
-    else tensor.dispose();
   }
 }
