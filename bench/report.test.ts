@@ -168,9 +168,9 @@ describe("texts", () => {
     expect(again).toMatch(/^before\n[\s\S]*two[\s\S]*after\n$/);
     expect(again).not.toMatch(/one/);
     expect(() => withReport("# a text", "x", "d.md")).toThrow(FormatError);
-    const both = "<!-- peers: begin -->\nold\n<!-- peers: end -->\n" + fresh;
+    const both = `<!-- peers: begin -->\nold\n<!-- peers: end -->\n${fresh}`;
     const peers = withReport(both, "new", "d.md", "peers");
-    expect(peers).toBe("<!-- peers: begin -->\n\nnew\n<!-- peers: end -->\n" + fresh);
+    expect(peers).toBe(`<!-- peers: begin -->\n\nnew\n<!-- peers: end -->\n${fresh}`);
   });
 
   test("kernels of a part are taken away by number", () => {

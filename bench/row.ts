@@ -36,7 +36,7 @@ export interface Row {
   readonly bytes: number;
   /** What one call dispatches; of a gradient, without the forward pass. */
   readonly kernels: readonly KernelUse[];
-  /** The most device memory that the case had in use at once: inputs, results, all in between. */
+  /** The most device memory that its calls had in use at once: inputs, results, all in between. */
   readonly deviceBytes: number;
 }
 
