@@ -9,7 +9,7 @@
 //
 // This file knows convolution: it turns (m, k) and (k, n) into addresses, and fills a thread's share of one step.
 // How a tile of C is shared out over threads and multiplied is the business of the core that is appended to it:
-// lib/gemm_lanes.wgsl, lib/gemm_tile.wgsl or lib/gemm_registers.wgsl. (Loads are in lib/gemm_loads.wgsl.) A core declares
+// lib/gemm_lanes.wgsl, lib/gemm_tile.wgsl or lib/gemm_registers.wgsl. (Loads: lib/gemm_buffers.wgsl or gemm_images.wgsl.) A core declares
 //   T threads, TILE_M x TILE_N elements of C a tile, TILE_K of k a step;
 //   A_LOADS, B_LOADS quads that a thread loads a step; C_ROWS x C_QUADS quads of C that it owns;
 //   tileOf(); which row, column or k its i-th load is (aRow, aQuad, ...); put() and multiply() of one step.

@@ -57,4 +57,8 @@ fn multiply(l: u32) {
   if (ROWS > 1u) { addFragment(1u, columns); }
   if (ROWS > 2u) { addFragment(2u, columns); }
   if (ROWS > 3u) { addFragment(3u, columns); }
+  if (ROWS > 4u) { addFragment(4u, columns); }
+  if (ROWS > 5u) { addFragment(5u, columns); }
+  if (ROWS > 6u) { addFragment(6u, columns); }
+  if (ROWS > 7u) { addFragment(7u, columns); }
 }

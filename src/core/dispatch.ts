@@ -1,6 +1,7 @@
 // From a kernel and tensors to a command: what an op's rules get as `run`.
 import { DeviceError, KernelError, LimitError, RecordError, TapeError } from "../errors.ts";
 import type { AdapterInfo } from "../gpu/device.ts";
+import type { Image } from "../gpu/images.ts";
 import { type Kernel, packParams } from "../gpu/kernel.ts";
 import type { Gpu } from "./gpu.ts";
 import type { DType, Shape, Storage, Tensor } from "./tensor.ts";
@@ -68,6 +69,7 @@ export function dispatch(
   if (pipeline.failed) throw pipeline.failed;
 
   const bound: Tensor[] = [];
+  const images: Image[] = [];
   const written = new Set<Storage>();
   let key = `${pipeline.id}`;
   let captured = "";
@@ -92,6 +94,13 @@ export function dispatch(
     }
     bound.push(t);
     captured += memory.captures(t);
+    if (kind === "image") {
+      const quads = Math.ceil(t.size / 4);
+      const image = recorder.images.get(images.length, quads, kernel.label);
+      images.push(image);
+      key += `|i${image.id}`;
+      continue;
+    }
     key += `|${t.storage.buf.id}:${t.byteOffset}:${bindingBytes(t)}`;
   }
   pipeline.bindings.forEach(({ name, kind }, i) => {
@@ -105,6 +114,7 @@ export function dispatch(
   const grid = gridOf(kernel, threads, device.info.limits.maxComputeWorkgroupsPerDimension!);
   const slice = kernel.params.length > 0 ? recorder.pipelines.slice(words) : null;
   if (slice) key += `|${slice.id}`;
+  let image = 0;
   const group = recorder.pipelines.group(key, () => ({
     label: kernel.label,
     layout: pipeline.layout,
@@ -113,11 +123,16 @@ export function dispatch(
         const { buffer, offset } = slice!;
         return { binding: slot, resource: { buffer, offset, size: words.byteLength } };
       }
+      if (kind === "image") return { binding: slot, resource: images[image++]!.view };
       const t = bound[i]!;
       const resource = { buffer: t.storage.buf.gpu, offset: t.byteOffset, size: bindingBytes(t) };
       return { binding: slot, resource };
     }),
   }));
+  let drawn = 0;
+  pipeline.bindings.forEach(({ kind }, i) => {
+    if (kind === "image") memory.draw(bound[i]!, images[drawn++]!);
+  });
   const values = kernel.params.map(({ name }) => `${name}=${params[name]}`).join(" ");
   recorder.add({
     kind: "dispatch",

@@ -291,6 +291,7 @@ export class Gpu {
       (error: Error) => error,
     );
     memory.pool.destroy();
+    recorder.images.destroy();
     device.close();
     if (left && !(left instanceof DeviceLostError) && !/ is closed$/.test(left.message)) throw left;
   }

@@ -2,6 +2,7 @@
 import { DeviceError, LimitError, RecordError } from "../errors.ts";
 import { Pool, PrivatePool } from "../gpu/buffers.ts";
 import type { Device } from "../gpu/device.ts";
+import type { Image } from "../gpu/images.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Run } from "./dispatch.ts";
 import type { Gpu } from "./gpu.ts";
@@ -156,6 +157,17 @@ export class Memory {
       toOffset: to.byteOffset,
       bytes: from.bytes,
       captured: this.captures(from) + this.captures(to),
+    });
+  }
+
+  draw(from: Tensor, image: Image): void {
+    this.recorder.add({
+      kind: "draw",
+      from: from.storage.buf.gpu,
+      fromOffset: from.byteOffset,
+      image,
+      quads: Math.ceil(from.size / 4),
+      captured: this.captures(from),
     });
   }
 

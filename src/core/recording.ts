@@ -18,7 +18,8 @@ export interface Recording {
 const shown = (c: Command | undefined): string => {
   if (!c) return "nothing";
   if (c.kind === "dispatch") return `${c.label} ${c.params} grid ${c.grid}`;
-  return `${c.kind}${"bytes" in c ? ` of ${c.bytes} bytes` : ""}`;
+  const bytes = c.kind === "draw" ? 16 * c.quads : "bytes" in c ? c.bytes : null;
+  return `${c.kind}${bytes === null ? "" : ` of ${bytes} bytes`}`;
 };
 
 /** @throws RecordError where two runs of one function asked for different things. */

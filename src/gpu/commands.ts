@@ -1,4 +1,5 @@
 // What can be asked of a device: the entries of the one ordered list. Types alone; recorder.ts keeps and runs it.
+import type { Image } from "./images.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 
@@ -22,6 +23,16 @@ export interface Copy {
   readonly bytes: number;
   readonly captured: string;
 }
+/** Fills an image with a tensor. */
+export interface Draw {
+  readonly kind: "draw";
+  readonly from: GPUBuffer;
+  readonly fromOffset: number;
+  readonly image: Image;
+  /** Quads of 4 elements; the last may be partly behind the tensor's end. */
+  readonly quads: number;
+  readonly captured: string;
+}
 export interface Clear {
   readonly kind: "clear";
   readonly buffer: GPUBuffer;
@@ -40,7 +51,7 @@ export interface Upload {
   readonly offset: number;
   readonly data: ArrayBufferView<ArrayBuffer>;
 }
-export type Command = Dispatch | Copy | Clear | Poison | Upload;
+export type Command = Dispatch | Copy | Draw | Clear | Poison | Upload;
 
 /** What was asked of the device since the start. */
 export interface Counts {

@@ -1,5 +1,5 @@
 // A device with what it can do, and the errors that it reports later. Knows nothing of tensors or commands.
-import { adapterHelp, requestAdapter } from "#platform";
+import { adapterHelp, languageFeatures, requestAdapter } from "#platform";
 import { DeviceError, DeviceLostError, type NfgradError } from "../errors.ts";
 import { type AdapterKind, isSoftware } from "../platform/types.ts";
 
@@ -13,6 +13,8 @@ export interface AdapterInfo {
   /** Sizes of a subgroup; null without the feature. */
   readonly subgroups: { readonly min: number; readonly max: number } | null;
   readonly features: ReadonlySet<string>;
+  /** Storage textures can be read (`readonly_and_readwrite_storage_textures`). */
+  readonly images: boolean;
   readonly limits: Readonly<Record<string, number>>;
 }
 
@@ -51,6 +53,7 @@ function describe(
       ? { min: info.subgroupMinSize ?? 4, max: info.subgroupMaxSize ?? 128 } // the specification's bounds
       : null,
     features: new Set(features),
+    images: languageFeatures().has("readonly_and_readwrite_storage_textures"),
     limits: Object.fromEntries(values),
   };
 }

@@ -2,6 +2,7 @@
 import { DeviceError } from "../errors.ts";
 import type { Command } from "./commands.ts";
 import type { Device } from "./device.ts";
+import { draw } from "./images.ts";
 
 interface Tally {
   dispatches: number;
@@ -89,6 +90,9 @@ export class Encoder {
         pass = null;
         if (c.kind === "copy") {
           encoder.copyBufferToBuffer(c.from, c.fromOffset, c.to, c.toOffset, c.bytes);
+          tally.copies++;
+        } else if (c.kind === "draw") {
+          draw(encoder, c);
           tally.copies++;
         } else if (c.kind === "clear") {
           encoder.clearBuffer(c.buffer, c.offset, c.bytes);

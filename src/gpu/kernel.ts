@@ -17,7 +17,8 @@ export interface KernelOptions {
   readonly variant?: string;
 }
 
-export type BindingKind = "uniform" | "read-only-storage" | "storage";
+/** An image is a copy of a tensor in a storage texture: see images.ts. */
+export type BindingKind = "uniform" | "read-only-storage" | "storage" | "image";
 export interface Binding {
   readonly name: string;
   readonly slot: number;
@@ -105,15 +106,18 @@ function specialise(source: string, knobs: Readonly<Record<string, KnobValue>>, 
 }
 
 function reflectBindings(clean: string): Binding[] {
-  const pattern = /@group\(\s*0\s*\)\s*@binding\(\s*(\d+)\s*\)\s*var\s*<([^>]+)>\s*(\w+)/g;
-  return [...clean.matchAll(pattern)].map(([, slot, space, name]) => ({
+  const pattern =
+    /@group\(\s*0\s*\)\s*@binding\(\s*(\d+)\s*\)\s*var\s*(?:<([^>]+)>)?\s*(\w+)\s*:\s*(\w+)/g;
+  return [...clean.matchAll(pattern)].map(([, slot, space = "", name, type]) => ({
     name: name!,
     slot: Number(slot),
-    kind: space!.includes("uniform")
-      ? "uniform"
-      : space!.includes("read_write")
-        ? "storage"
-        : "read-only-storage",
+    kind: type!.startsWith("texture_storage_2d")
+      ? "image"
+      : space.includes("uniform")
+        ? "uniform"
+        : space.includes("read_write")
+          ? "storage"
+          : "read-only-storage",
   }));
 }
 

@@ -1,6 +1,7 @@
 // Compiled kernels, their uniform values and their bind groups: made once, kept in bounded tables.
 import { KernelError } from "../errors.ts";
 import type { Device } from "./device.ts";
+import { IMAGE_LAYOUT } from "./images.ts";
 import { type Binding, bindingsOf, type Kernel } from "./kernel.ts";
 
 /** A kernel on its way through the device's compiler. */
@@ -64,7 +65,7 @@ export class Pipelines {
       entries: bindings.map(({ slot, kind }) => ({
         binding: slot,
         visibility: COMPUTE,
-        buffer: { type: kind },
+        ...(kind === "image" ? { storageTexture: IMAGE_LAYOUT } : { buffer: { type: kind } }),
       })),
     });
     const pipeline: Pipeline = {

@@ -4,6 +4,7 @@ import { DeviceError, LimitError, NfgradError } from "../errors.ts";
 import type { Command, Counts, Dispatch } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { Encoder, type Timing } from "./encode.ts";
+import { Images } from "./images.ts";
 import { Pipelines } from "./pipelines.ts";
 
 /** Submitted this often, so that the device starts while the rest is still being encoded. */
@@ -17,6 +18,7 @@ const COPY_DST = 0x8;
 
 export class Recorder {
   readonly pipelines: Pipelines;
+  readonly images: Images;
   /** Bytes of uploads that may wait for the device; tests lower it. */
   maxUploads = MAX_UPLOADS;
   readonly #encoder: Encoder;
@@ -35,6 +37,7 @@ export class Recorder {
 
   constructor(readonly device: Device) {
     this.pipelines = new Pipelines(device);
+    this.images = new Images(device);
     this.#encoder = new Encoder(device);
   }
 
@@ -228,9 +231,12 @@ export class Recorder {
   /** Waits until the device has done all. */
   async sync(): Promise<void> {
     const uploaded = this.#uploaded;
-    await this.drain();
+    this.flush();
+    while (this.#pump) await this.#pump;
     this.#unstage();
-    await this.device.gpu.queue.onSubmittedWorkDone();
+    // Asked for before errors are waited for: each waiting is a turn of the event loop.
+    const done = this.device.gpu.queue.onSubmittedWorkDone();
+    await Promise.all([done, this.device.settle()]);
     this.#arrived = Math.max(this.#arrived, uploaded);
     await this.device.settle();
   }

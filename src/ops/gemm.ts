@@ -1,23 +1,17 @@
 // Runs the three passes of shaders/conv2d.wgsl as variants.ts chooses. Knows sizes, not ops: conv2d.ts and matmul.ts
 // say what a product means.
 import source from "../../shaders/conv2d.wgsl";
+import bias from "../../shaders/lib/gemm_bias.wgsl";
+import buffers from "../../shaders/lib/gemm_buffers.wgsl";
+import images from "../../shaders/lib/gemm_images.wgsl";
 import lanes from "../../shaders/lib/gemm_lanes.wgsl";
-import loads from "../../shaders/lib/gemm_loads.wgsl";
 import registers from "../../shaders/lib/gemm_registers.wgsl";
 import tile from "../../shaders/lib/gemm_tile.wgsl";
 import type { Run } from "../core/dispatch.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { sumRows } from "./reduce.ts";
-import {
-  type Core,
-  choose,
-  type Geometry,
-  type Pass,
-  sizesOf,
-  up,
-  type Variant,
-} from "./variants.ts";
+import { choose, type Geometry, nameOf, type Pass, sizesOf, up, type Variant } from "./variants.ts";
 
 const CORES = { lanes, tile, registers };
 const kernels = new Map<string, Kernel>();
@@ -25,21 +19,25 @@ const kernels = new Map<string, Kernel>();
 /** The kernel for a variant; made when first needed, the same object ever after. */
 function kernelOf(
   entry: string,
-  core: Core,
+  variant: Variant,
+  drawn: boolean,
   knobs: Readonly<Record<string, number | boolean | string>>,
 ) {
-  const key = `${core} ${entry} ${Object.values(knobs).join()}`;
+  const { core } = variant;
+  const name = nameOf({ ...variant, images: drawn });
+  const key = `${name} ${entry} ${Object.values(knobs).join()}`;
   let kernel = kernels.get(key);
   if (!kernel) {
     const enables = core === "lanes" ? ["subgroups"] : [];
-    kernel = defineKernel(source, { entry, knobs, uses: [loads, CORES[core]], enables });
+    const uses = [bias, drawn ? images : buffers, CORES[core]];
+    kernel = defineKernel(source, { entry, knobs, uses, enables, variant: name });
     kernels.set(key, kernel);
   }
   return kernel;
 }
 
 /** All that a dispatch of a pass needs: the kernel, its Params, its threads. */
-export function plan(g: Geometry, pass: Pass, variant: Variant, bias: boolean, wSize: number) {
+export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean, wSize: number) {
   const { core, lanes: size, wx, wy, rows, quads, depth, prefetch, splits } = variant;
   const { m, n, parts } = sizesOf(g, pass);
   const x4 = [g.ci, g.xPixel, g.xSlice].every((v) => v % 4 === 0);
@@ -56,7 +54,7 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, bias: boolean, w
     Y4: y4,
     MASK_A: masked(g, pass, depth),
     MASK_K: pass !== "weight" && tapQuads % (depth / 4) !== 0,
-    BIAS: bias,
+    BIAS: biased,
     ...{ LANES: size, WX: wx, WY: wy, ROWS: rows, QUADS: quads, DEPTH: depth, PREFETCH: prefetch },
   };
   const tileM = core === "lanes" ? size * rows * wy : core === "tile" ? wy * rows : rows;
@@ -76,8 +74,15 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, bias: boolean, w
     ...{ xSlice: g.xSlice, ySlice: g.ySlice, wSlice: g.wSlice },
     ...{ wSize, columnTiles, rowTiles, tiles },
   };
-  const kernel = kernelOf(c4 ? "quads" : "scalars", core, knobs);
-  return { kernel, params, threads: tiles * threads, output: c4 ? "c" : "cScalars" };
+  const drawn = variant.images && a4 && y4; // an image has no other elements than whole quads
+  const kernel = kernelOf(c4 ? "quads" : "scalars", variant, drawn, knobs);
+  return {
+    ...{ kernel, params, threads: tiles * threads },
+    names: {
+      ...(drawn ? { a: "aImage", b: "bImage" } : { a: "a", b: "b" }),
+      c: c4 ? "c" : "cScalars",
+    },
+  };
 }
 
 const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);
@@ -110,8 +115,9 @@ export interface Operands {
 /** Runs one pass. Writes all of `c`. */
 export function gemm(run: Run, g: Geometry, pass: Pass, { a, b, bias = null, c }: Operands): void {
   const variant = choose(run.adapter, g, pass);
-  const { kernel, params, threads, output } = plan(g, pass, variant, bias !== null, c.size);
+  const { kernel, names, params, threads } = plan(g, pass, variant, bias !== null, c.size);
   const target = variant.splits > 1 ? run.scratch([variant.splits, c.size]) : c;
-  run(kernel, { a, b, bias: bias ?? b, [output]: target }, params, [threads]);
+  const tensors = { [names.a]: a, [names.b]: b, bias: bias ?? b, [names.c]: target };
+  run(kernel, tensors, params, [threads]);
   if (variant.splits > 1) sumRows(run, target, c);
 }

@@ -23,6 +23,8 @@ export interface Picture {
 export interface Platform {
   /** The adapter, or null if there is none of the kind asked for. Never throws for lack of one. */
   requestAdapter(want?: AdapterKind): Promise<GPUAdapter | null>;
+  /** Names of the WGSL language features that the shader compiler knows; empty before there was an adapter. */
+  languageFeatures(): ReadonlySet<string>;
   /** What a user can do who has no adapter; the end of an error message. */
   readonly adapterHelp: string;
   /** The whole file. */

@@ -25,6 +25,9 @@ export async function requestAdapter(want?: AdapterKind): Promise<GPUAdapter | n
   return isSoftware(adapter.info) === (want === "software") ? adapter : null;
 }
 
+export const languageFeatures = (): ReadonlySet<string> =>
+  new Set(typeof navigator === "undefined" ? [] : navigator.gpu?.wgslLanguageFeatures);
+
 const noFiles = (what: string, path: string, instead: string): never => {
   throw new FormatError(`${what}: a browser has no file "${path}"; ${instead}`);
 };

@@ -95,6 +95,9 @@ export async function requestAdapter(
   return (await softwareGpu())?.requestAdapter({ forceFallbackAdapter: true }) ?? null;
 }
 
+export const languageFeatures = (): ReadonlySet<string> =>
+  new Set((dawn.plain ?? dawn.software)?.wgslLanguageFeatures);
+
 const reason = (error: unknown): string => {
   const { code, message } = error as NodeJS.ErrnoException;
   return code === "ENOENT" ? "no such file" : code === "EISDIR" ? "is a folder" : message;
