@@ -112,7 +112,13 @@ async function tuneOne(gpu: Gpu, product: tuning.Product, margin: number, option
           entries.push({ ...entry, failed });
           continue;
         }
-        const { seconds: once } = await gpu.time(run);
+        let once = (await gpu.time(run)).seconds;
+        for (
+          let i = 0;
+          i < 2 && once > SLOW * quickest;
+          i++ // a call may meet a busy moment
+        )
+          once = Math.min(once, (await gpu.time(run)).seconds);
         quickest = Math.min(quickest, once);
         const hopeful = entries.length === 0 || once <= SLOW * quickest;
         entries.push(
