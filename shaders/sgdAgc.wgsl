@@ -25,15 +25,21 @@ struct Params {
 @group(0) @binding(7) var<storage, read> itr: array<f32>;
 @group(0) @binding(8) var<uniform> p: Params;
 
+// What a loop reads, loaded once: compilers leave loads of uniforms where they stand.
 struct Rates {
   lr: f32,
   decay: f32,
+  momentum: f32,
+  gain: f32,
+  nesterov: bool,
+  decays: bool,
   ema: vec2f, // weights of the average and of the new value
 }
 fn rates(b: Block) -> Rates {
-  var r = Rates(lr[0] * b.rate, b.decay, vec2f(p.keep, p.take));
-  if (p.warmup == 1u) { r.ema = warm(r.ema, itr[0]); }
-  return r;
+  let lr = lr[0] * b.rate;
+  var weights = vec2f(p.keep, p.take);
+  if (p.warmup == 1u) { weights = warm(weights, itr[0]); }
+  return Rates(lr, b.decay, p.momentum, p.gain, p.nesterov == 1u, b.decay != 0.0, weights);
 }
 
 struct Stepped {
@@ -43,11 +49,10 @@ struct Stepped {
 }
 fn stepped(r: Rates, x: vec4f, gradient: vec4f, old: vec4f, average: vec4f) -> Stepped {
   var s: Stepped;
-  var d = gradient;
-  if (r.decay != 0.0) { d += r.decay * x; }
+  var d = select(gradient, gradient + r.decay * x, r.decays);
   if (MOMENTUM) {
-    s.m = p.momentum * old + p.gain * d;
-    d = select(s.m, d + p.momentum * s.m, p.nesterov == 1u);
+    s.m = r.momentum * old + r.gain * d;
+    d = select(s.m, d + r.momentum * s.m, r.nesterov);
   }
   s.w = x - r.lr * d;
   if (EMA) { s.ema = average * r.ema.x + s.w * r.ema.y; }
