@@ -166,7 +166,7 @@ async function worstOfStep(gpu: Gpu, training: Training, made: ReturnType<typeof
 }
 
 /** Three times the forward pass's operations; of the bytes only what must move: parameters, momentum, average, gradients. */
-function trainingCase(training: Training, quick: boolean): Case {
+export function trainingCase(training: Training, quick: boolean): Case {
   const { model, batch, size, ema } = training;
   const parameters = countOf(model.spec);
   const images = batch * size * size * 3;
