@@ -13,6 +13,7 @@ import * as pooling from "./pooling.ts";
 import * as reductions from "./reductions.ts";
 import * as residual from "./residual.ts";
 import * as standardize from "./standardize.ts";
+import * as standardizeAll from "./standardizeAll.ts";
 import * as training from "./training.ts";
 
 export interface CaseFilter {
@@ -26,6 +27,7 @@ const families = [
   matmul,
   conv2d,
   standardize,
+  standardizeAll,
   activations,
   excite,
   pooling,
