@@ -4,7 +4,7 @@ import { nn, ops, optim, tree, valueAndGrad, vjp } from "../../dist/index.js";
 import { variantByName } from "../../dist/train/index.js";
 import { jaxOperations, jaxStep } from "./jax.mjs";
 import { block, nfnet, rulesOf, shapesOf, stepped, treeOf } from "./nets.mjs";
-import { sizeOf, tape } from "./reference.mjs";
+import { reference, sizeOf, smoothedLoss } from "./reference.mjs";
 import { ourRunner } from "./runners.mjs";
 import { tfOperations, tfStep } from "./tfjs.mjs";
 
@@ -58,11 +58,11 @@ export function blockOperation() {
     inputs: { x: image, dy: image, ...params },
     outs: [image, ...Object.values(params)],
     expected({ x, dy, ...data }) {
-      const { o, backward } = tape();
+      const { o, backward } = reference();
       const nodes = paths.map((path) => o.input(data[path], params[path].shape));
       const input = o.input(x, image.shape);
-      backward(block(o, treeOf(paths, nodes), input, config), dy);
-      return [input, ...nodes].map(({ grad }) => ({ data: grad }));
+      const y = block(o, treeOf(paths, nodes), input, config);
+      return backward(y, dy, [input, ...nodes]).map((grad) => ({ data: grad }));
     },
     prepare: {
       async ours(gpu, { x, dy, ...hosts }) {
@@ -129,17 +129,16 @@ export function stepOperation() {
     inputs: { ...images, ...params },
     outs: [{ shape: [] }, ...Object.values(params), ...Object.values(params)],
     expected({ x0, ...data }) {
-      const { o, backward } = tape();
+      const { o, backward } = reference();
       const nodes = paths.map((path) => o.input(data[path], params[path].shape));
       const logits = nfnet(o, treeOf(paths, nodes), o.input(x0, image.shape), model.blocks);
-      const loss = o.loss(logits, [...labelsOf(0)], smoothing);
-      backward(loss, [1]);
-      const moved = nodes.map(({ data, grad, shape }, i) =>
-        stepped(data, grad, new Float64Array(data.length), shape, rules[i], { lr, momentum }),
-      );
-      return [loss.data, ...moved.map(([w]) => w), ...moved.map(([, m]) => m)].map((data) => ({
-        data,
-      }));
+      const { loss, grad } = smoothedLoss(logits, labelsOf(0), smoothing);
+      const moved = backward(logits, grad, nodes).map((g, i) => {
+        const { data: w, shape } = nodes[i];
+        return stepped(w, g, new Float64Array(w.length), shape, rules[i], { lr, momentum });
+      });
+      const all = [[loss], ...moved.map(([w]) => w), ...moved.map(([, m]) => m)];
+      return all.map((data) => ({ data }));
     },
     prepare: {
       async ours(gpu, hosts) {
