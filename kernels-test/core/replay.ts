@@ -1,5 +1,5 @@
 // Cases of what a replay uses in place: constants, captured tensors, memory that other recordings share.
-import { type Tensor, tree, valueAndGrad } from "../../src/index.ts";
+import { type Tensor, tree, valueAndGrad, vjp } from "../../src/index.ts";
 import { type Case, equal, equalBits } from "../harness.ts";
 import { f32, flat, params } from "./net.ts";
 import { add, mul, relu, scale, sum } from "./toy.ts";
@@ -131,6 +131,40 @@ export const cases: readonly Case[] = [
       outer.dispose();
       equalBits("after outer is disposed", await inner(f32(3)).data(), [9]);
       inner.dispose();
+    },
+  },
+  {
+    name: "what nobody reads is left out of a recording, what can be seen from outside is not",
+    async run(gpu) {
+      const x = gpu.tensor(f32(1, 2));
+      const seen = gpu.tensor(f32(0, 0));
+      const count = (f: () => unknown) => {
+        for (let i = 0; i < 2; i++) f();
+        const before = gpu.counts();
+        f();
+        const after = gpu.counts();
+        return [after.dispatches - before.dispatches, after.copies - before.copies];
+      };
+      const gradient = gpu.record(() => vjp((a: Tensor) => mul(a, x))(x, seen).grads);
+      equal("a gradient without its value", count(gradient), [1, 0]);
+      const both = gpu.record(() => {
+        const { value, grads } = vjp((a: Tensor) => mul(a, x))(x, seen);
+        return { value, grads };
+      });
+      equal("and with it", count(both), [2, 0]);
+      const chain = gpu.record(() => {
+        scale(scale(x, { by: 2 }), { by: 2 });
+        return scale(x, { by: 2 });
+      });
+      equal("a chain of which nothing is returned", count(chain), [1, 0]);
+      const assigned = gpu.record(() => {
+        gpu.assign({ seen }, { seen: scale(x, { by: 3 }) });
+      });
+      equal("memory from outside", count(assigned), [1, 1]);
+      equalBits("what was written there", await seen.data(), [3, 6]);
+      equalBits("the gradient", await gradient().data(), [3, 12]);
+      for (const f of [gradient, both, chain, assigned]) f.dispose();
+      tree.dispose({ x, seen });
     },
   },
 ];

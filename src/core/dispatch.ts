@@ -143,5 +143,7 @@ export function dispatch(
     label: kernel.label,
     params: values,
     captured,
+    reads: [...bound.map((t) => t.storage).filter((s) => !written.has(s)), ...images],
+    writes: [...written],
   });
 }

@@ -157,6 +157,8 @@ export class Memory {
       toOffset: to.byteOffset,
       bytes: from.bytes,
       captured: this.captures(from) + this.captures(to),
+      reads: [from.storage],
+      writes: [to.storage],
     });
   }
 
@@ -168,6 +170,7 @@ export class Memory {
       image,
       quads: Math.ceil(from.size / 4),
       captured: this.captures(from),
+      reads: [from.storage],
     });
   }
 
@@ -178,6 +181,8 @@ export class Memory {
       buffer: buf.gpu,
       offset: t.byteOffset,
       bytes: t.bytes,
+      captured: this.captures(t),
+      writes: [t.storage],
     });
   }
 

@@ -7,7 +7,7 @@ import type { Command, Upload } from "../gpu/commands.ts";
 import type { Pipeline } from "../gpu/pipelines.ts";
 import type { Gpu } from "./gpu.ts";
 import { checkHost, dtypeOf, type GivenArgs, type Host, isArray, isHost, toHost } from "./host.ts";
-import { compare, type Recording } from "./recording.ts";
+import { compare, type Recording, withoutUnread } from "./recording.ts";
 import { type DType, type Lease, Scope, type Shape, type Storage, Tensor } from "./tensor.ts";
 import { leaves, map } from "./tree.ts";
 import { isTensor, replace } from "./walk.ts";
@@ -120,7 +120,10 @@ export function record<A extends readonly unknown[], R>(
       return {
         ...made,
         constants: commands.filter(isUpload),
-        commands: commands.filter((c) => !isUpload(c)),
+        commands: withoutUnread(
+          commands.filter((c) => !isUpload(c)),
+          [...externals, ...leaves(made.result).map(({ tensor }) => tensor.storage)],
+        ),
         externals,
         scope,
         checked: !check,

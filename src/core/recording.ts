@@ -15,6 +15,28 @@ export interface Recording {
   checked: boolean;
 }
 
+/**
+ * The commands without those whose results nothing reads: the forward pass of a gradient whose value is not returned.
+ * `roots`: what a caller can see, which is the result and all memory from outside. Memory that was written in parts is
+ * never taken for dead before its last reader.
+ */
+export function withoutUnread(
+  commands: readonly Command[],
+  roots: Iterable<object>,
+): readonly Command[] {
+  const live = new Set(roots);
+  const kept: Command[] = [];
+  for (const c of [...commands].reverse()) {
+    if (c.kind === "draw") {
+      if (!live.delete(c.image)) continue; // drawn for one dispatch, which was left out
+    } else if ("writes" in c && !c.writes.some((w) => live.has(w))) continue;
+    kept.push(c);
+    if ("writes" in c) for (const w of c.writes) live.add(w);
+    if ("reads" in c) for (const r of c.reads) live.add(r);
+  }
+  return kept.reverse();
+}
+
 const shown = (c: Command | undefined): string => {
   if (!c) return "nothing";
   if (c.kind === "dispatch") return `${c.label} ${c.params} grid ${c.grid}`;

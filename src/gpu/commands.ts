@@ -13,6 +13,9 @@ export interface Dispatch {
   /** The values of its Params, and the buffers from outside the recording that it uses: compared between calls. */
   readonly params: string;
   readonly captured: string;
+  /** What it reads and writes: tokens, each for one allocation. */
+  readonly reads: readonly object[];
+  readonly writes: readonly object[];
 }
 export interface Copy {
   readonly kind: "copy";
@@ -22,6 +25,8 @@ export interface Copy {
   readonly toOffset: number;
   readonly bytes: number;
   readonly captured: string;
+  readonly reads: readonly object[];
+  readonly writes: readonly object[];
 }
 /** Fills an image with a tensor. */
 export interface Draw {
@@ -32,12 +37,15 @@ export interface Draw {
   /** Quads of 4 elements; the last may be partly behind the tensor's end. */
   readonly quads: number;
   readonly captured: string;
+  readonly reads: readonly object[];
 }
 export interface Clear {
   readonly kind: "clear";
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly bytes: number;
+  readonly captured: string;
+  readonly writes: readonly object[];
 }
 /** Fills a whole buffer with NaN before it is used, in debug mode. */
 export interface Poison {

@@ -192,6 +192,8 @@ export class Recorder {
         toOffset: at,
         bytes,
         captured: "",
+        reads: [buffer],
+        writes: [staging],
       });
       at += bytes;
     }
