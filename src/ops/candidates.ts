@@ -24,6 +24,8 @@ function suits(adapter: Adapter, variant: Variant, g: Geometry, pass: Pass): boo
   return core === "tile" || variant.rows >= 4 || m < 4 * lanes * variant.rows;
 }
 
+const LEAST = 32; // pixels of a split
+
 /** The default first. */
 export function candidatesOf(adapter: Adapter, g: Geometry, pass: Pass): readonly Variant[] {
   const found = new Map<string, Variant>();
@@ -36,8 +38,10 @@ export function candidatesOf(adapter: Adapter, g: Geometry, pass: Pass): readonl
     const own = split(adapter, v, g, pass);
     const { splits } = own;
     const more = adapter.kind === "software" ? [1] : [1, splits / 2, splits * 2];
-    for (const s of pass === "weight" ? [splits, ...more] : [1])
-      if (Number.isInteger(s) && s <= MOST_SPLITS) add({ ...own, splits: s });
+    for (const s of pass === "weight" ? [splits, ...more] : [1]) {
+      const some = s === 1 || (s <= MOST_SPLITS && LEAST * s <= sizesOf(g, pass).k);
+      if (Number.isInteger(s) && some) add({ ...own, splits: s });
+    }
   }
   return [...found.values()];
 }
