@@ -38,9 +38,10 @@ const write = (file: string, text: string) => writeFile(file, [new TextEncoder()
 
 /** One line that is written over, with the time that is left; nothing where nobody looks. */
 function reporter(out: NodeJS.WriteStream): (progress: Progress) => void {
-  const started = performance.now();
+  let started = Number.NaN;
   return ({ done, total, part, name }) => {
     if (!out.isTTY) return;
+    if (!(part > 0)) started = performance.now(); // the first case, or the first of the child processes
     const seconds = (performance.now() - started) / 1000;
     const left =
       part > 0.02 && seconds > 2 ? `${duration((seconds * (1 - part)) / part)} left` : "";
