@@ -1,8 +1,9 @@
 // shaders/scaleChannels.wgsl: y = x * scale * gate(h): the end of a squeeze-and-excite block. x, y,
 // dy, dx: images x rows x cols, a row being a pixel, cols its channels counted in V (lib/width4.wgsl
 // where 4 divides them, else width1.wgsl); h, dh: images x cols. A workgroup takes CX neighbouring columns of one
-// image; its thread (cx, sy) walks the rows sy, sy + SY, ... of its span. backward spans the whole
-// image, since dh is a sum over its rows.
+// image; its thread (cx, sy) walks the rows sy, sy + SY, ... of its span. backward and gateGradient span the whole
+// image, since dh is a sum over its rows. For squeezeExcite.ts the gradient is in two halves: gateGradient, which gives dh
+// alone, and spread: dx = dy * scale * gate(h) + more / rows, more: images x cols.
 struct Params { rows: u32, cols: u32, span: u32, spans: u32, blocks: u32, groups: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read> h: array<V>;
@@ -10,7 +11,8 @@ struct Params { rows: u32, cols: u32, span: u32, spans: u32, blocks: u32, groups
 @group(0) @binding(2) var<storage, read> dy: array<V>;
 @group(0) @binding(3) var<storage, read_write> dx: array<V>;
 @group(0) @binding(4) var<storage, read_write> dh: array<V>;
-@group(0) @binding(5) var<uniform> p: Params;
+@group(0) @binding(5) var<storage, read> more: array<V>;
+@group(0) @binding(6) var<uniform> p: Params;
 
 const SIGMOID: bool = true; // else the gate is h itself
 const CX: u32 = 8u;
@@ -50,8 +52,9 @@ fn forward(
   let at = placeOf(wid.y * nwg.x + wid.x, lid);
   if (!(at.inside && at.real)) { return; }
   let g = gateOf(h[at.image * p.cols + at.col]).value;
-  let base = at.image * p.rows * p.cols + at.col;
-  for (var r = at.first; r < at.last; r += SY) { y[base + r * p.cols] = x[base + r * p.cols] * g; }
+  let cols = p.cols; // before the loop: compilers leave such loads where they stand
+  let base = at.image * p.rows * cols + at.col;
+  for (var r = at.first; r < at.last; r += SY) { y[base + r * cols] = x[base + r * cols] * g; }
 }
 
 @compute @workgroup_size(CX * SY)
@@ -64,12 +67,13 @@ fn backward(
   if (group >= p.groups) { return; }
   let at = placeOf(group, lid);
   let gate = gateOf(h[at.image * p.cols + at.col]);
-  let base = at.image * p.rows * p.cols + at.col;
+  let cols = p.cols;
+  let base = at.image * p.rows * cols + at.col;
   var s = V();
   for (var a = at.first; a < at.last; a += RUN) {
     var t = V();
     for (var r = a; r < min(a + RUN, at.last); r += SY) {
-      let i = base + r * p.cols;
+      let i = base + r * cols;
       let d = dy[i];
       t += d * x[i];
       if (at.inside) { dx[i] = d * gate.value; }
@@ -83,4 +87,46 @@ fn backward(
     for (var i = lid; i < CX * SY; i += CX) { s += sums[i]; }
     dh[at.image * p.cols + at.col] = gate.slope * s;
   }
+}
+
+@compute @workgroup_size(CX * SY)
+fn gateGradient(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let group = wid.y * nwg.x + wid.x;
+  if (group >= p.groups) { return; }
+  let at = placeOf(group, lid);
+  let cols = p.cols;
+  let base = at.image * p.rows * cols + at.col;
+  var s = V();
+  for (var a = at.first; a < at.last; a += RUN) {
+    var t = V();
+    for (var r = a; r < min(a + RUN, at.last); r += SY) { t += dy[base + r * cols] * x[base + r * cols]; }
+    s += t;
+  }
+  sums[lid] = s;
+  workgroupBarrier();
+  if (lid < CX && at.inside) {
+    s = V();
+    for (var i = lid; i < CX * SY; i += CX) { s += sums[i]; }
+    let i = at.image * cols + at.col;
+    dh[i] = gateOf(h[i]).slope * s;
+  }
+}
+
+@compute @workgroup_size(CX * SY)
+fn spread(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let at = placeOf(wid.y * nwg.x + wid.x, lid);
+  if (!(at.inside && at.real)) { return; }
+  let cols = p.cols;
+  let g = gateOf(h[at.image * cols + at.col]).value;
+  let each = more[at.image * cols + at.col] / f32(p.rows);
+  let base = at.image * p.rows * cols + at.col;
+  for (var r = at.first; r < at.last; r += SY) { dx[base + r * cols] = dy[base + r * cols] * g + each; }
 }

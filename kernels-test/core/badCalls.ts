@@ -74,6 +74,7 @@ const good: Readonly<Record<string, Good>> = {
   reshape: { tensors: ["2,3"], attrs: { shape: [3, 2] } },
   residual: { tensors: ["2,3", "2,3", ""], attrs: { alpha: 0.5 } },
   rsqrt: unary,
+  squeezeExcite: { tensors: ["2,4,4,8", "8,4", "4", "4,8", "8"], attrs: { scale: 2 } },
   scaleChannels: { tensors: ["2,4,4,3", "2,3"], attrs: { scale: 2, gate: "sigmoid" } },
   scaledActivation: { tensors: ["2,3"], attrs: { kind: "gelu", scale: 1 } },
   selu: unary,

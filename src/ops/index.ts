@@ -58,6 +58,7 @@ export {
   tanh,
 } from "./scaledActivation.ts";
 export { logSoftmax, type SoftmaxAttrs, softmax } from "./softmax.ts";
+export { type SqueezeExciteAttrs, squeezeExcite } from "./squeezeExcite.ts";
 export { standardize, standardizeAll } from "./standardize.ts";
 export { type StochDepthAttrs, stochDepth } from "./stochDepth.ts";
 export { topK } from "./topK.ts";

@@ -153,7 +153,8 @@ function linearShape(x: Tensor, w: Tensor, bias: Tensor | null): Shape {
   }
   return [...x.shape.slice(0, -1), out];
 }
-const linearConv = (x: Tensor, w: Tensor): Geometry =>
+/** `linear` as a convolution, for `gemm`. */
+export const linearConv = (x: Tensor, w: Tensor): Geometry =>
   asConv(x.size / w.shape[0]!, w.shape[0]!, w.shape[1]!, 1, { xSlice: 0, wSlice: 0, ySlice: 0 });
 
 /**

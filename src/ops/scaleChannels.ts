@@ -16,19 +16,30 @@ const COLUMNS = 8; // a workgroup's: CX of the kernel
 const variants = (width: string, gate: boolean, slices: number) => {
   const knobs = { SIGMOID: gate, CX: COLUMNS, SY: slices };
   const uses = [width, expLib];
-  return {
-    forward: defineKernel(source, { entry: "forward", knobs: { ...knobs, SY: 8 }, uses }),
-    backward: defineKernel(source, { entry: "backward", knobs, uses }),
-  };
+  const kernel = (entry: string) => defineKernel(source, { entry, knobs, uses });
+  return { forward: kernel("forward"), backward: kernel("backward"), kernel };
 };
 const byGate = (width: string, slices: number) => ({
   sigmoid: variants(width, true, slices),
   none: variants(width, false, slices),
 });
+// One subgroup of a CPU walks its columns row by row.
 const kernels = /* @__PURE__ */ (() => ({
-  software: { vec4: byGate(width4, 8), scalar: byGate(width1, 8) },
+  software: { vec4: byGate(width4, 1), scalar: byGate(width1, 1) },
   hardware: { vec4: byGate(width4, 32), scalar: byGate(width1, 32) },
 }))();
+/** The gradient in two halves, of squeezeExcite.ts. */
+const halves = /* @__PURE__ */ (() => {
+  const of = (kind: "software" | "hardware", width: "vec4" | "scalar") => {
+    const { kernel } = kernels[kind][width].sigmoid;
+    return { gateGradient: kernel("gateGradient"), spread: kernel("spread") };
+  };
+  const both = (kind: "software" | "hardware") => ({
+    vec4: of(kind, "vec4"),
+    scalar: of(kind, "scalar"),
+  });
+  return { software: both("software"), hardware: both("hardware") };
+})();
 
 export interface ScaleChannelsAttrs {
   /** A constant factor; 2 in the reference's blocks. */
@@ -47,8 +58,48 @@ function plan(run: Run, x: Tensor, gate: "sigmoid" | "none") {
   const wanted = run.adapter.kind === "software" ? 16 : 1024;
   const most = Math.ceil(rows / 32); // 4 rows a thread at least
   const span = Math.ceil(rows / Math.min(most, Math.ceil(wanted / (images * blocks))));
-  const kernel = kernels[run.adapter.kind][wide ? "vec4" : "scalar"][gate];
-  return { kernel, groups: images * blocks, params: { rows, cols, blocks }, span };
+  const width = wide ? "vec4" : "scalar";
+  const kernel = kernels[run.adapter.kind][width][gate];
+  const half = halves[run.adapter.kind][width];
+  return { kernel, half, groups: images * blocks, params: { rows, cols, blocks }, span };
+}
+type Plan = ReturnType<typeof plan>;
+/** The grid over spans of rows, and that over whole images. */
+function spanning({ params, groups, span }: Plan, scale: number) {
+  const spans = Math.ceil(params.rows / span);
+  return { ...params, scale, span, spans, groups: groups * spans };
+}
+const imagewise = ({ params, groups }: Plan, scale: number) => {
+  return { ...params, scale, span: params.rows, spans: 1, groups };
+};
+
+/** `y = x * scale * sigmoid(h)`. For the rules of other ops. */
+export function scaleInto(run: Run, x: Tensor, h: Tensor, y: Tensor, scale: number): void {
+  const p = plan(run, x, "sigmoid");
+  const params = spanning(p, scale);
+  const { forward } = p.kernel;
+  run(forward, { x, h, y }, params, [params.groups * forward.workgroup[0]]);
+}
+/** The gradient of h in it. */
+export function gateGradientInto(
+  run: Run,
+  tensors: Readonly<Record<"x" | "h" | "dy" | "dh", Tensor>>,
+  scale: number,
+): void {
+  const p = plan(run, tensors.x, "sigmoid");
+  const { gateGradient } = p.half;
+  run(gateGradient, tensors, imagewise(p, scale), [p.groups * gateGradient.workgroup[0]]);
+}
+/** `dx = dy * scale * sigmoid(h) + more / rows`: the gradient of x in it where h depends on x's mean, of gradient `more`. */
+export function spreadInto(
+  run: Run,
+  tensors: Readonly<Record<"dy" | "h" | "more" | "dx", Tensor>>,
+  scale: number,
+): void {
+  const p = plan(run, tensors.dy, "sigmoid");
+  const params = spanning(p, scale);
+  const { spread } = p.half;
+  run(spread, tensors, params, [params.groups * spread.workgroup[0]]);
 }
 
 /** The same from plain ops. */
@@ -87,13 +138,13 @@ export const scaleChannels = /* @__PURE__ */ defineOp({
     return x.shape;
   },
   forward: (run, { x, h, y }, { scale = 1, gate = "sigmoid" }) => {
-    const { kernel, groups, params, span } = plan(run, x, gate);
-    const spans = Math.ceil(params.rows / span);
-    const all = { ...params, scale, span, spans, groups: groups * spans };
-    run(kernel.forward, { x, h, y }, all, [groups * spans * kernel.forward.workgroup[0]]);
+    const p = plan(run, x, gate);
+    const params = spanning(p, scale);
+    const { forward } = p.kernel;
+    run(forward, { x, h, y }, params, [params.groups * forward.workgroup[0]]);
   },
   backward: (run, { x, h, dy, dx, dh }, { scale = 1, gate = "sigmoid" }) => {
-    const { kernel, groups, params } = plan(run, x, gate);
+    const p = plan(run, x, gate);
     const tensors = {
       x,
       h,
@@ -101,8 +152,8 @@ export const scaleChannels = /* @__PURE__ */ defineOp({
       dx: dx ?? run.scratch(x.shape),
       dh: dh ?? run.scratch(h.shape),
     };
-    const all = { ...params, scale, span: params.rows, spans: 1, groups };
-    run(kernel.backward, tensors, all, [groups * kernel.backward.workgroup[0]]);
+    const { backward } = p.kernel;
+    run(backward, tensors, imagewise(p, scale), [p.groups * backward.workgroup[0]]);
   },
   reference: ({ x, h }, { scale = 1, gate = "sigmoid" }) => plainScaleChannels(x, h, scale, gate),
 });

@@ -80,7 +80,8 @@ function shapeOf(op: string, x: Tensor, kind: Kind): Shape {
   return [...x.shape.slice(0, -1), last! / 2];
 }
 
-function forward(run: Run, x: Tensor, y: Tensor, kind: Kind, factor: number): void {
+/** `y = factor * act(x)`. For the rules of other ops, like `activationGradient`. */
+export function activate(run: Run, x: Tensor, y: Tensor, kind: Kind, factor: number): void {
   const width = y.shape.at(-1) ?? 1;
   const params = { n: y.size, width, factor };
   if (kind === "glu") run(gluForward, { xs: x, ys: y }, params, [loopThreads(run, y.size)]);
@@ -90,7 +91,14 @@ function forward(run: Run, x: Tensor, y: Tensor, kind: Kind, factor: number): vo
   } else runSpan(run, elementwise[kind].forward, { x, y }, params, Math.ceil(y.size / 4));
 }
 
-function backward(run: Run, x: Tensor, dy: Tensor, dx: Tensor, kind: Kind, factor: number): void {
+export function activationGradient(
+  run: Run,
+  x: Tensor,
+  dy: Tensor,
+  dx: Tensor,
+  kind: Kind,
+  factor: number,
+): void {
   const width = dy.shape.at(-1) ?? 1;
   const params = { n: dy.size, width, factor };
   const rows = { xs: x, dys: dy, dxs: dx };
@@ -121,9 +129,9 @@ export const scaledActivation = /* @__PURE__ */ defineOp({
     return shapeOf("scaledActivation", x, kind);
   },
   forward: (run, { x, y }, { kind = "gelu", scale = 1 }) =>
-    forward(run, x, y, kind, gammas[kind] * scale),
+    activate(run, x, y, kind, gammas[kind] * scale),
   backward: (run, { x, dy, dx }, { kind = "gelu", scale = 1 }) =>
-    backward(run, x, dy, dx, kind, gammas[kind] * scale),
+    activationGradient(run, x, dy, dx, kind, gammas[kind] * scale),
   reference: ({ x }, { kind = "gelu", scale = 1 }) =>
     plainActivation(x, kind, gammas[kind] * scale),
 });
@@ -133,8 +141,8 @@ const plain = (name: string, kind: Kind) =>
     name,
     inputs: ["x"],
     shape: ({ x }) => shapeOf(name, x, kind),
-    forward: (run, { x, y }) => forward(run, x, y, kind, 1),
-    backward: (run, { x, dy, dx }) => backward(run, x, dy, dx, kind, 1),
+    forward: (run, { x, y }) => activate(run, x, y, kind, 1),
+    backward: (run, { x, dy, dx }) => activationGradient(run, x, dy, dx, kind, 1),
   });
 
 /** `max(x, 0)`; the derivative at 0 is 0. */
@@ -174,7 +182,7 @@ export const gelu = /* @__PURE__ */ defineOp({
   inputs: ["x"],
   shape: ({ x }, { approximate }: { approximate?: boolean }) =>
     shapeOf("gelu", x, geluKind(approximate)),
-  forward: (run, { x, y }, { approximate }) => forward(run, x, y, geluKind(approximate), 1),
+  forward: (run, { x, y }, { approximate }) => activate(run, x, y, geluKind(approximate), 1),
   backward: (run, { x, dy, dx }, { approximate }) =>
-    backward(run, x, dy, dx, geluKind(approximate), 1),
+    activationGradient(run, x, dy, dx, geluKind(approximate), 1),
 });
