@@ -70,7 +70,7 @@ const BASE = {
 } as const;
 const CORES = {
   lanes: { ...BASE, core: "lanes", wx: 2, wy: 2, rows: 2 },
-  tile: { ...BASE, core: "tile", wx: 4, wy: 4, rows: 4, depth: 8, prefetch: true, splits: 3 },
+  tile: { ...BASE, core: "tile", wx: 8, wy: 4, rows: 4, depth: 8, prefetch: true, splits: 3 },
   registers: { ...BASE, core: "registers", wx: 32, rows: 4, quads: 2, splits: 2 },
   alone: { ...BASE, core: "registers", rows: 4 },
 } as const satisfies Record<string, Omit<Variant, "lanes">>;
