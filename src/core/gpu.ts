@@ -29,10 +29,10 @@ export interface MemoryReport {
   readonly live: number;
   readonly free: number;
   readonly created: number;
-  /** Bytes in use, and of all buffers. */
+  /** Bytes of the buffers in use, and of all buffers and images. */
   readonly liveBytes: number;
   readonly bytes: number;
-  /** The most bytes in use at once since the start, or since `gpu.resetPeak()`. */
+  /** The most bytes in use at once since the start, or since `gpu.resetPeak()`, images included. */
   readonly peakBytes: number;
   /** Entries of the tables of bind groups and uniform values. */
   readonly bindGroups: number;
@@ -276,8 +276,8 @@ export class Gpu {
       free,
       created,
       liveBytes,
-      bytes,
-      peakBytes,
+      bytes: bytes + recorder.images.bytes,
+      peakBytes: peakBytes + recorder.images.bytes,
       ...recorder.pipelines.cached,
       alive,
     };

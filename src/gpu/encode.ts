@@ -61,6 +61,11 @@ export class Encoder {
         encoder = null;
         dispatches = 0;
       };
+      const begin = (on: GPUCommandEncoder) => {
+        const timestampWrites = stamps?.(passes++);
+        last = null;
+        return on.beginComputePass(timestampWrites ? { timestampWrites } : undefined);
+      };
       for (const c of commands) {
         if (c.kind === "upload") {
           submit();
@@ -70,12 +75,7 @@ export class Encoder {
         }
         encoder ??= gpu.createCommandEncoder();
         if (c.kind === "dispatch") {
-          if (!pass) {
-            const timestampWrites = stamps?.(passes);
-            pass = encoder.beginComputePass(timestampWrites ? { timestampWrites } : undefined);
-            passes++;
-            last = null;
-          }
+          pass ??= begin(encoder);
           if (c.pipeline.ready !== last) {
             last = c.pipeline.ready!;
             pass.setPipeline(last);
@@ -86,6 +86,7 @@ export class Encoder {
           if (++dispatches === every) submit();
           continue;
         }
+        if (c.kind === "draw" && stamps && passes === 0) pass = begin(encoder); // the clock starts here
         pass?.end();
         pass = null;
         if (c.kind === "copy") {
@@ -110,11 +111,13 @@ export class Encoder {
 
   /**
    * Submits `commands`, whose pipelines are ready, and waits; the host sleeps for most of the `expected` seconds first.
-   * Timestamps lie around the first and last dispatch, so copies before and behind them do not count.
+   * Timestamps lie around the first and last dispatch, with the images that they read: other copies before and behind
+   * them do not count.
    */
   async time(commands: readonly Command[], expected: number): Promise<Timing> {
+    const first = commands.find((c) => c.kind === "dispatch" || c.kind === "draw");
     const passes = commands.filter(
-      (c, i) => c.kind === "dispatch" && commands[i - 1]?.kind !== "dispatch",
+      (c, i) => c === first || (c.kind === "dispatch" && commands[i - 1]?.kind !== "dispatch"),
     ).length;
     const { gpu, info } = this.device;
     if (passes === 0 || !info.features.has("timestamp-query")) {

@@ -1,6 +1,7 @@
 // Images: tensors copied into storage textures just before a dispatch reads them there. For adapters where a load from a
 // texture costs less than one from a buffer: lavapipe tests mask and bounds of each element of a buffer's.
 import { LimitError } from "../errors.ts";
+import { sizeClass } from "./buffers.ts";
 import type { Draw } from "./commands.ts";
 import type { Device } from "./device.ts";
 
@@ -14,6 +15,8 @@ export interface Image {
 
 /** Quads a row: what the kernels take a quad's place apart with. */
 const WIDTH = 1024;
+/** Of a texture: with a power of two the rows of a tile would meet in a few sets of the cache. */
+const PITCH = WIDTH + 4;
 const BYTES = 16;
 const FORMAT = "rgba32float";
 const USAGE = 0x02 | 0x08; // GPUTextureUsage.COPY_DST | STORAGE_BINDING
@@ -31,7 +34,7 @@ export class Images {
   constructor(readonly device: Device) {}
 
   get bytes(): number {
-    return this.#all.reduce((n, { rows }) => n + rows * WIDTH * BYTES, 0);
+    return this.#all.reduce((n, { rows }) => n + rows * PITCH * BYTES, 0);
   }
 
   /** The image of a kernel's `nth` image binding, for at least so many quads. */
@@ -42,10 +45,10 @@ export class Images {
     const max = this.device.gpu.limits.maxTextureDimension2D;
     if (rows > max)
       throw new LimitError(`${label}: an image of ${rows} rows, the adapter allows ${max}`);
-    const size = Math.min(max, 2 ** Math.ceil(Math.log2(rows)));
+    const size = Math.min(max, sizeClass(256 * rows) / 256);
     const texture = this.device.watch(`an image of ${size} rows`, () =>
       this.device.gpu.createTexture({
-        size: [WIDTH + 4, size],
+        size: [PITCH, size],
         format: FORMAT,
         usage: USAGE,
         label,
