@@ -29,11 +29,13 @@ export interface MemoryReport {
   readonly live: number;
   readonly free: number;
   readonly created: number;
-  /** Bytes of the buffers in use, and of all buffers and images. */
+  /** Bytes of the buffers in use, and of all buffers. */
   readonly liveBytes: number;
   readonly bytes: number;
-  /** The most bytes in use at once since the start, or since `gpu.resetPeak()`, images included. */
+  /** The most bytes in use at once since the start, or since `gpu.resetPeak()`. */
   readonly peakBytes: number;
+  /** Beside them: bytes of the images that products are read from on some software adapters. */
+  readonly imageBytes: number;
   /** Entries of the tables of bind groups and uniform values. */
   readonly bindGroups: number;
   readonly params: number;
@@ -276,8 +278,9 @@ export class Gpu {
       free,
       created,
       liveBytes,
-      bytes: bytes + recorder.images.bytes,
-      peakBytes: peakBytes + recorder.images.bytes,
+      bytes,
+      peakBytes,
+      imageBytes: recorder.images.bytes,
       ...recorder.pipelines.cached,
       alive,
     };
