@@ -1,5 +1,6 @@
 // Device memory of a training step: its peak against what must be there, counted by shape.
 import {
+  type Gpu,
   nn,
   openGpu,
   ops,
