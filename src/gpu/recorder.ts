@@ -78,11 +78,15 @@ export class Recorder {
       for (const c of commands) this.#tape.push(c);
       return;
     }
-    this.flush();
-    if (this.idle && commands.every((c) => c.kind !== "dispatch" || c.pipeline.ready)) {
-      this.#encoder.encode(commands, FLUSH_EVERY);
+    const ready = (c: Command) => c.kind !== "dispatch" || c.pipeline.ready !== null;
+    if (!this.#pump && this.#pending.every(ready) && commands.every(ready)) {
+      const before = this.#pending; // the arguments' copies: one submit with what they are for
+      this.#pending = [];
+      this.#calls = [];
+      this.#encoder.encode([before, commands], FLUSH_EVERY);
       return;
     }
+    this.flush();
     this.#calls.push({ start: this.#pending.length, end: this.#pending.length + commands.length });
     for (const c of commands) this.#pending.push(c);
     this.flush();
@@ -145,7 +149,7 @@ export class Recorder {
     const commands = this.#withoutFailed(this.#pending);
     this.#pending = [];
     this.#calls = [];
-    this.#encoder.encode(commands, FLUSH_EVERY);
+    this.#encoder.encode([commands], FLUSH_EVERY);
   }
 
   /**
