@@ -187,7 +187,7 @@ export function stepOperation() {
             [w, m] = state;
             const all = [value, ...w, ...m];
             return {
-              done: jax.blockUntilReady(value),
+              done: () => jax.blockUntilReady(value),
               read: () => Promise.all(all.map((a) => a.ref.data())),
               drop: () => value.dispose(),
             };

@@ -9,8 +9,11 @@ const nap = new Int32Array(new SharedArrayBuffer(4));
  * part for all, and less than the whole: a longer sleep would be a floor on the time.
  */
 const ASLEEP = 0.8;
+/** Milliseconds of a round, and its most calls: results of all of them are alive until its end. */
+const ROUND = 60;
+const MOST_CALLS = 40;
 /** Seconds that a peer may take to get ready and compute once: compilers are slow, and a promise may never resolve. */
-const READY = 240;
+const READY = 300;
 /** An operation's rounds end early past this many seconds, but not before the fifth. */
 const MOST = 20;
 const FEWEST = 5;
@@ -29,19 +32,25 @@ export async function within(seconds, what, promise) {
   }
 }
 
-/** One call from the start to the device's end, in seconds. */
+/**
+ * The seconds of one call: a round calls a library until some 60 ms are full, at least twice, and then waits for all. One
+ * short call alone would measure how late a software adapter's second thread wakes up.
+ */
 function timed(call) {
   let fastest = 0;
   return async () => {
+    const calls = fastest === 0 ? 2 : Math.min(MOST_CALLS, Math.max(2, Math.ceil(ROUND / fastest)));
     const started = performance.now();
-    const { done, drop } = await call();
+    const made = [];
+    for (let i = 0; i < calls; i++) made.push(await call());
+    const done = Promise.all(made.map((one) => one.done())); // jax-js computes nothing that nobody waits for
     await new Promise(setImmediate); // what a library defers by a promise is submitted before the host sleeps
-    const asleep = ASLEEP * fastest;
-    if (asleep > 1) Atomics.wait(nap, 0, 0, asleep - (performance.now() - started));
+    const asleep = ASLEEP * fastest * calls - (performance.now() - started);
+    if (asleep > 1) Atomics.wait(nap, 0, 0, asleep);
     await done;
-    const ms = performance.now() - started;
+    const ms = (performance.now() - started) / calls;
     fastest = fastest === 0 ? ms : Math.min(fastest, ms);
-    drop();
+    for (const { drop } of made) drop();
     return ms / 1000;
   };
 }
@@ -49,7 +58,7 @@ function timed(call) {
 /** A first call: its results. */
 async function valuesOf(runner, factor = 1) {
   const { done, read, drop } = await runner.call();
-  await done;
+  await done();
   const results = await read();
   drop();
   return factor === 1 ? results : results.map((data) => data.map((v) => v * factor));

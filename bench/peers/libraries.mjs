@@ -21,7 +21,7 @@ export async function openJax() {
         const all = Array.isArray(out) ? out : [out];
         return {
           // One result stands for all of a call: waiting for each would be a readback each.
-          done: jax.blockUntilReady(all.at(-1)),
+          done: () => jax.blockUntilReady(all.at(-1)),
           read: () => Promise.all(all.map((a) => a.ref.data())),
           drop: () => {
             for (const a of all) a.dispose();
@@ -53,7 +53,7 @@ export async function openTfjs() {
         backend.submitQueue();
       }
       return {
-        done: backend.device.queue.onSubmittedWorkDone(),
+        done: () => backend.device.queue.onSubmittedWorkDone(),
         read: () => Promise.all(all.map((t) => t.data())),
         drop: () => tf.dispose(out),
       };
@@ -91,7 +91,7 @@ export async function openOrt() {
         async call() {
           const { out: result } = await session.run(feeds);
           return {
-            done: device.queue.onSubmittedWorkDone(),
+            done: () => device.queue.onSubmittedWorkDone(),
             read: async () => [await result.getData()],
             drop: () => result.dispose(),
           };

@@ -25,7 +25,7 @@ export const ourRunner = (gpu, recorded, dispose, results = listed) => ({
   call() {
     const result = recorded();
     return {
-      done: gpu.sync(),
+      done: () => gpu.sync(),
       read: () => Promise.all(results(result).map((t) => t.data())),
       drop() {},
     };
