@@ -11,6 +11,7 @@ import {
   tuning,
   vjp,
 } from "../src/index.ts";
+import { TILES } from "../src/ops/variants.ts";
 import { randomData } from "./case.ts";
 import { tune } from "./index.ts";
 
@@ -27,11 +28,12 @@ beforeAll(async () => {
 afterAll(() => gpu.close());
 
 const conv = (a: Tensor, b: Tensor) => ops.conv2d(a, b, { stride: 2, groups: 2 });
-const passes = () => {
-  const { grads: dx } = vjp((a: Tensor) => conv(a, w))(x, dy);
-  const { value, grads: dw } = vjp((b: Tensor) => conv(x, b))(w, dy);
+const gradients = (a: Tensor, b: Tensor, dc: Tensor) => {
+  const { grads: dx } = vjp((t: Tensor) => conv(t, b))(a, dc);
+  const { value, grads: dw } = vjp((t: Tensor) => conv(a, t))(b, dc);
   return { y: value as Tensor, dx: dx as Tensor, dw: dw as Tensor };
 };
+const passes = () => gradients(x, w, dy);
 const text = (traced: readonly tuning.Traced[]) =>
   traced.map(({ pass, variant }) => `${pass} ${tuning.variantName(variant)} /${variant.splits}`);
 
@@ -70,6 +72,24 @@ test("wrong and broken candidates are reported, and never chosen", async () => {
   expect(table.products.map(({ variant }) => variant)).toEqual([tuned!.chosen!.variant]);
   expect(gpu.memory().live).toBe(live);
 });
+
+test("every tile of the GPUs' rule computes all passes right: odd channels, groups, strides", async () => {
+  const inputs = [
+    gpu.tensor(randomData("odd x", 2 * 7 * 9 * 12), [2, 7, 9, 12]),
+    gpu.tensor(randomData("odd w", 3 * 3 * 6 * 20), [3, 3, 6, 20]),
+    gpu.tensor(randomData("odd dy", 2 * 4 * 5 * 20), [2, 4, 5, 20]),
+  ] as const;
+  const products = tuning.trace(gpu, () => gradients(...inputs));
+  expect(products.map(({ pass }) => pass).sort()).toEqual(["data", "forward", "weight"]);
+  const tiles = [tuning.plainest, ...TILES];
+  const candidates = ({ pass }: tuning.Product) =>
+    tiles.map((v) => ({ ...v, splits: pass === "weight" ? 2 : 1 }));
+  const found = await tune(gpu, products, { quick: true, candidates });
+  for (const { tried } of found.products) {
+    expect(tried.map(({ failed }) => failed)).toEqual(tiles.map(() => undefined));
+    expect(Math.max(...tried.map(({ error }) => error))).toBeGreaterThan(0);
+  }
+}, 240_000);
 
 test("where nothing is right nothing is chosen, and an alien variant is not either", async () => {
   const [product] = tuning.trace(gpu, passes).filter(({ pass }) => pass === "weight");
@@ -115,11 +135,7 @@ test("what a table pins is what runs: the same bits in two runs, and on another 
         second.tensor((await t.data()) as Float32Array<ArrayBuffer>, t.shape),
       ),
     );
-    const again = () => {
-      const { grads: dx } = vjp((a: Tensor) => conv(a, w2!))(x2!, dy2!);
-      const { value, grads: dw } = vjp((b: Tensor) => conv(x2!, b))(w2!, dy2!);
-      return { y: value as Tensor, dx: dx as Tensor, dw: dw as Tensor };
-    };
+    const again = () => gradients(x2!, w2!, dy2!);
     expect(await read(second, again)).toEqual(first);
   } finally {
     await second.close();
