@@ -50,14 +50,15 @@ function reduceExtent(run: Run, x: Tensor, extent: Extent, y: Tensor, how: Reduc
   // many workgroups that makes, and the turns of one thread.
   const [vectors, outputs] = [rows / 4, outer * cols];
   const software = run.adapter.kind === "software";
-  const alone = software && outer >= 256; // neighbours help its memory nothing
-  // Where one sum is long a CPU wants its 8 lanes to walk a piece of memory of their own.
-  const size = software && trailing && !alone ? 8 : WG;
+  const alone = software && trailing && outer >= 256; // neighbours help its memory nothing
+  // A CPU's subgroup of 8 lanes wants to walk memory of its own: a piece of a row, or 8 columns row by row.
+  const size = software && !alone ? 8 : WG;
   const lanes = alone || vectors <= 8 ? 1 : vectors <= 128 ? 8 : size;
-  const side = [64, 16, 4].find((n) => Math.ceil(outputs / n) * n <= 1.4 * outputs) ?? 1;
+  const sides = [64, 16, 8, 4].filter((n) => n <= size && (n !== 8 || software));
+  const side = sides.find((n) => Math.ceil(outputs / n) * n <= 1.4 * outputs) ?? 1;
   const groups = trailing ? (outer * lanes) / size : Math.ceil(outputs / side);
-  const turns = trailing ? vectors / lanes : rows / (WG / side);
-  const few = 4 * groups < busy(run);
+  const turns = trailing ? vectors / lanes : rows / (size / side);
+  const few = (software ? 8 : 4) * groups < busy(run);
   const worth = 1024 / size; // turns that are worth a second dispatch
   const wanted = few ? Math.min(Math.ceil(busy(run) / groups), Math.ceil(turns / worth)) : 1;
   const chunk = Math.ceil(rows / wanted);
@@ -72,8 +73,9 @@ function reduceExtent(run: Run, x: Tensor, extent: Extent, y: Tensor, how: Reduc
     const kernel = kernelOf(source, "rows", knobs, uses);
     run(kernel, { x, stat, y: to }, params, [Math.ceil((outer * splits * lanes) / size) * size]);
   } else {
-    const kernel = kernelOf(source, "columns", { OP: kind, TERM: term, CX: side }, uses);
-    run(kernel, { x, stats: stat, ys: to }, params, [groups * splits * WG]);
+    const knobs = { OP: kind, TERM: term, CX: side, WG: size };
+    const kernel = kernelOf(source, "columns", knobs, uses);
+    run(kernel, { x, stats: stat, ys: to }, params, [groups * splits * size]);
   }
   if (splits > 1) reduceExtent(run, to, { ...extent, rows: splits }, y, { kind, count });
 }
