@@ -146,7 +146,7 @@ export function block(plan: BlockPlan): Block {
     }
     const excited = (h: Tensor, after: "conv1" | "conv2") =>
       se && p.squeezeExcite && excite?.after === after
-        ? ops.scaleChannels(h, se.logits(p.squeezeExcite, h), { scale: 2 })
+        ? se.excite(p.squeezeExcite, h, { scale: 2 })
         : h;
     let h = conv1(p.conv1, act(conv0(p.conv0, start)));
     if (p.conv1b) h = conv1b(p.conv1b, act(h));

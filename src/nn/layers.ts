@@ -125,7 +125,8 @@ export interface SqueezeExciteOptions {
 /**
  * `base.py: SqueezeExcite`: mean over H and W, linear, relu, linear, sigmoid; `[n, h, w, inCh]` ->
  * `[n, 1, 1, outCh]`. Its `logits` stop before the sigmoid, as `[n, outCh]`: `ops.scaleChannels`
- * applies sigmoid and scale in one kernel. `hidden` is the number of hidden channels.
+ * applies sigmoid and scale in one kernel. `excite(params, x, { scale = 1 }?)`, for as many channels out as in, is
+ * x * scale * gate: `ops.squeezeExcite`. `hidden` is the number of hidden channels.
  * @throws OptionError with neither `seRatio` nor `hiddenCh`.
  */
 export function squeezeExcite(options: SqueezeExciteOptions) {
@@ -143,7 +144,11 @@ export function squeezeExcite(options: SqueezeExciteOptions) {
     const h = ops.sigmoid(logits(p, x));
     return ops.reshape(h, { shape: [h.shape[0]!, 1, 1, outCh] });
   });
-  return Object.assign(gate, { logits, hidden });
+  const excite = layer(logits.spec, (p, x: Tensor, attrs: ops.SqueezeExciteAttrs = {}): Tensor => {
+    const { linear: first, linear1: second } = p;
+    return ops.squeezeExcite(x, first.w, first.b, second.w, second.b, attrs);
+  });
+  return Object.assign(gate, { logits, excite, hidden });
 }
 
 export interface StochDepthOptions {

@@ -108,7 +108,7 @@ export function resBlock(shape: { inCh: number; outCh: number; stride: number },
   };
 
   const excited = (p: Params<ResBlockSpec>, h: Tensor) =>
-    se && p.squeezeExcite ? ops.scaleChannels(h, se.logits(p.squeezeExcite, h)) : h;
+    se && p.squeezeExcite ? se.excite(p.squeezeExcite, h) : h;
 
   function v2(p: Params<ResBlockSpec>, x: Tensor, mode: BlockMode): Branch {
     const n0 = bn0(p.bn0, x, { ...mode, state: mode.state.bn0 });
