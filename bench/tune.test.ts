@@ -11,7 +11,7 @@ import {
   tuning,
   vjp,
 } from "../src/index.ts";
-import { TILES } from "../src/ops/variants.ts";
+import { choose, TILES, variantsOf } from "../src/ops/variants.ts";
 import { randomData } from "./case.ts";
 import { tune } from "./index.ts";
 
@@ -160,6 +160,27 @@ test("a line holds for batches near its own, the nearest counts", () => {
   const usual = tuning.variantName(product(33).variant);
   const [small, large] = ["registers 8x4x4 32x1", "registers 4x8x4 32x1"];
   expect(names).toEqual([small, small, small, small, large, large, usual]);
+});
+
+test("images are pinned only as far as images can be", () => {
+  const drawn = variantsOf(gpu.info).find(({ images }) => images)!;
+  const [traced] = tuning.trace(gpu, () => conv(gpu.zeros([1, 6, 7, 12]), w));
+  const { geometry, pass } = traced!;
+  const large = { ...geometry, h: 4000, w: 4000, oh: 2000, ow: 2000 };
+  const on = (g: tuning.Geometry, batch: number) =>
+    tuning.variantName(choose(gpu.info, { ...g, batch }, pass));
+  const before = on(large, 4);
+  tuning.pin(
+    gpu,
+    tuning.table(
+      gpu,
+      [geometry, large].map((g) => ({ pass, geometry: g, variant: drawn })),
+    ),
+  );
+  const after = [on(geometry, 4), on(large, 4)];
+  tuning.pin(gpu, null);
+  expect(after).toEqual([tuning.variantName(drawn), before]);
+  expect(before).not.toBe(tuning.variantName(drawn));
 });
 
 test("a table for another adapter, or with variants that this one has not, is refused", () => {

@@ -1,6 +1,7 @@
 // What a tuner tries for a product of matrices: those of an adapter's variants that may suit its sizes. Times nothing.
 import {
   type Adapter,
+  canDraw,
   type Geometry,
   lanesOf,
   MOST_SPLITS,
@@ -32,9 +33,10 @@ export function candidatesOf(adapter: Adapter, g: Geometry, pass: Pass): readonl
   const add = (v: Variant) => found.set(`${nameOf(v)} ${v.splits}`, v);
   add(usual(adapter, g, pass));
   const whole = [g.ci, g.co, g.xPixel, g.yPixel, g.wRow].every((n) => n % 4 === 0);
-  for (const v of variantsOf(adapter, pass)) {
+  const images = whole && canDraw(g, pass); // else they would be read from buffers all the same
+  for (const v of variantsOf(adapter)) {
     if (!suits(adapter, v, g, pass)) continue;
-    if (v.images && !whole) continue; // they would be read from buffers all the same
+    if (v.images && !images) continue;
     const own = split(adapter, v, g, pass);
     const { splits } = own;
     const more = adapter.kind === "software" ? [1] : [1, splits / 2, splits * 2];

@@ -7,6 +7,7 @@ import type { AdapterInfo } from "../gpu/device.ts";
 import { candidatesOf } from "./candidates.ts";
 import { gemm, type Operands } from "./gemm.ts";
 import {
+  canDraw,
   type Geometry,
   MOST_SPLITS,
   nameOf,
@@ -205,13 +206,10 @@ export function pin(gpu: Gpu, json: unknown): void {
   const { adapter, products } = parse(json);
   const other = mismatch(adapter, info);
   if (other) throw new FormatError(`tuning: the table is ${other}`);
-  const passes = ["forward", "data", "weight"] as const;
-  const variants = new Map(
-    passes.flatMap((pass) => variantsOf(info, pass).map((v) => [`${pass} ${nameOf(v)}`, v])),
-  );
+  const variants = new Map(variantsOf(info).map((v) => [nameOf(v), v]));
   const lines = new Map<string, { readonly batch: number; readonly variant: Variant }[]>();
   for (const { product, batch, variant: name, splits } of products) {
-    const variant = variants.get(`${product.split(" ", 1)} ${name}`);
+    const variant = variants.get(name);
     if (!variant)
       throw new FormatError(`tuning: this adapter has no variant '${name}' for '${product}'`);
     const all = lines.get(product) ?? [];
@@ -225,7 +223,7 @@ export function pin(gpu: Gpu, json: unknown): void {
     let best: Variant | null = null;
     let least = Math.log(BATCH_RANGE) + 1e-9;
     for (const { batch, variant } of lines.get(productName({ pass, geometry })) ?? []) {
-      if (distance(batch) >= least) continue;
+      if (distance(batch) >= least || (variant.images && !canDraw(geometry, pass))) continue;
       least = distance(batch);
       best = variant;
     }
@@ -265,7 +263,7 @@ export const plainest: Variant = PLAINEST;
 /** Whether a variant is one that a table may name for a product on this gpu. */
 export const isKnown = (gpu: Gpu, { pass }: Product, variant: Variant): boolean => {
   const { splits, ...knobs } = variant;
-  const [own] = variantsOf(gpu.info, pass).filter((v) => nameOf(v) === nameOf(variant));
+  const [own] = variantsOf(gpu.info).filter((v) => nameOf(v) === nameOf(variant));
   const most = pass === "weight" ? MOST_SPLITS : 1;
   const equal = own && Object.entries(knobs).every(([k, v]) => own[k as keyof Variant] === v);
   return equal === true && splits >= 1 && splits <= most;

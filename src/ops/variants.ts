@@ -83,25 +83,15 @@ export function nameOf(variant: Variant): string {
 }
 
 /** Bytes of workgroup memory: the two tiles of lib/gemm_tile.wgsl. */
-export function sharedBytes(variant: Variant, pass: Pass): number {
+export function sharedBytes(variant: Variant): number {
   if (variant.core !== "tile") return 0;
   const { m, n } = tileOf(variant);
-  const { depth } = variant;
-  const [along, across] = [depth / 4 + 1, depth]; // quads of a row along k; rows where k is the major axis
-  const a = pass === "weight" ? (across * m) / 4 : m * along;
-  const b = pass === "data" ? n * along : (across * n) / 4;
-  return 16 * (a + b);
+  return 4 * (m + n) * variant.depth;
 }
 
 const BASE = {
-  lanes: 8,
-  wx: 32,
-  wy: 1,
-  quads: 1,
-  depth: 4,
-  prefetch: false,
-  images: false,
-  splits: 1,
+  ...{ lanes: 8, wx: 32, wy: 1, quads: 1, depth: 4, splits: 1 },
+  ...{ prefetch: false, images: false },
 } as const;
 const tile = (wx: number, wy: number, rows: number, quads: number, depth = 16): Variant => ({
   ...{ ...BASE, core: "tile", prefetch: true },
@@ -141,7 +131,7 @@ const gpu = (name: string, busy: number, large: boolean): Class => ({
   others: large ? [...LARGE, ...SMALL] : SMALL,
 });
 /** By `vendor` of GPUAdapterInfo; Mali and Adreno spill with 8x8 elements a thread, of others nothing is known. */
-const GPUS: readonly (readonly [RegExp, Class])[] = [
+const VENDORS: readonly (readonly [RegExp, Class])[] = [
   [/nvidia/i, gpu("nvidia", 128, true)],
   [/^amd|advanced micro|samsung/i, gpu("amd", 128, true)],
   [/apple/i, gpu("apple", 64, true)],
@@ -160,7 +150,7 @@ export function lanesOf({ subgroups }: Adapter): number {
 /** The class of an adapter; its name is for reports. */
 export function classOf(adapter: Adapter): Class {
   if (adapter.kind === "hardware")
-    return GPUS.find(([vendor]) => vendor.test(adapter.vendor))?.[1] ?? UNKNOWN;
+    return VENDORS.find(([vendor]) => vendor.test(adapter.vendor))?.[1] ?? UNKNOWN;
   return lanesOf(adapter)
     ? { ...SOFTWARE, name: "software with subgroups", core: "lanes" }
     : { ...SOFTWARE, name: "software", core: "registers" };
@@ -181,18 +171,18 @@ const LANES = [4, 8]
   .flatMap((v) => [...(v.rows < 8 ? [v] : []), { ...v, images: true }]);
 
 /** Whether the adapter's limits hold a variant. */
-function fits({ limits }: Adapter, variant: Variant, pass: Pass): boolean {
+function fits({ limits }: Adapter, variant: Variant): boolean {
   const { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: threads } =
     limits;
-  return sharedBytes(variant, pass) <= bytes! && tileOf(variant).threads <= threads!;
+  return sharedBytes(variant) <= bytes! && tileOf(variant).threads <= threads!;
 }
 
-/** All variants that an adapter runs a pass with, each with splits 1. No other text is ever compiled for it. */
-export function variantsOf(adapter: Adapter, pass: Pass): readonly Variant[] {
+/** All variants that an adapter runs, each with splits 1. No other text is ever compiled for it. */
+export function variantsOf(adapter: Adapter): readonly Variant[] {
   const { core, tiles, others } = classOf(adapter);
   const size = core === "lanes" ? lanesOf(adapter) : 0;
   const lanes = LANES.filter((v) => v.lanes === size && (adapter.images || !v.images));
-  return [...tiles, ...others, ...lanes, ...REGISTERS].filter((v) => fits(adapter, v, pass));
+  return [...tiles, ...others, ...lanes, ...REGISTERS].filter((v) => fits(adapter, v));
 }
 
 /** The default: a pure function of the adapter's class and limits and of the sizes. */
@@ -211,9 +201,7 @@ const rules = {
   tile(adapter: Adapter, g: Geometry, pass: Pass): Variant {
     const { m, n } = sizesOf(g, pass);
     const { tiles, busy } = classOf(adapter);
-    const wide = tiles
-      .filter((t) => fits(adapter, t, pass))
-      .filter((t) => tileOf(t).n <= up(n, 32) * 32);
+    const wide = tiles.filter((t) => fits(adapter, t)).filter((t) => tileOf(t).n <= up(n, 32) * 32);
     const smallest = wide.at(-1);
     if (!smallest) return rules.registers(adapter, g, pass); // limits below the specification's
     const enough = (t: Variant) =>
@@ -227,8 +215,7 @@ const rules = {
     const wx = [4, 2, 1].find((w) => across % w === 0)!;
     const down = up(m, size);
     const images = drawable(adapter, g, pass);
-    // From buffers the loads of 8 rows do not fit the instruction cache; in the weight pass nothing is gained by them.
-    const rows = rowsOf(down, images && pass !== "weight" ? 8 : 4);
+    const rows = rowsOf(down, images ? 8 : 4); // from buffers the loads of 8 rows do not fit the instruction cache
     const wy = down >= 64 * rows ? 4 / wx : 1;
     return { ...lanesVariant(size, wx, wy, rows), images };
   },
@@ -248,18 +235,27 @@ function rowsOf(down: number, most: number): number {
   return speeds[full.indexOf(Math.max(...full))]![0];
 }
 
-/**
- * Whether the loads that images make cheaper outweigh the drawing: on lavapipe a load of 8 quads from an image saves 10 of
- * 16 ns, and a quad costs 3 ns to draw. Each operand is loaded once a tile that it meets.
- */
-function drawable({ kind, images }: Adapter, g: Geometry, pass: Pass): boolean {
-  if (kind !== "software" || !images) return false;
-  const { m, n, k } = sizesOf(g, pass);
+/** Elements of an image as large as the specification's limits allow any adapter. */
+const MOST_DRAWN = 4 * 1024 * 8192;
+
+/** Elements of both operands of a pass. */
+function operands(g: Geometry, pass: Pass): number {
   const [x, w] = [g.batch * g.h * g.w * g.ci, product(g.kernel) * g.ci * g.co];
   const y = g.batch * g.oh * g.ow * g.co;
-  const drawn = { forward: x + w, data: y + w, weight: x + y }[pass];
-  const loaded = m * k * up(n, 32) + n * k * up(m, 32);
-  return 1.25 * loaded > 3 * drawn;
+  return g.slices * { forward: x + w, data: y + w, weight: x + y }[pass];
+}
+/** Whether operands are no larger than images can be. */
+export const canDraw = (g: Geometry, pass: Pass): boolean => operands(g, pass) <= MOST_DRAWN;
+
+/**
+ * Whether the loads that images make cheaper outweigh the drawing: on lavapipe a load of 8 quads from an image saves 10 of
+ * 16 ns, a quad costs 3 ns to draw, and the two copies 0.1 ms. Each operand is loaded once a tile that it meets.
+ */
+function drawable({ vendor, images }: Adapter, g: Geometry, pass: Pass): boolean {
+  if (!images || !/mesa/i.test(vendor)) return false;
+  const { m, n, k } = sizesOf(g, pass);
+  const loaded = g.slices * (m * k * up(n, 32) + n * k * up(m, 32));
+  return (1.25 * loaded - 3 * operands(g, pass)) / 4 > 1e5 && canDraw(g, pass);
 }
 
 function workgroups(variant: Variant, g: Geometry, pass: Pass): number {

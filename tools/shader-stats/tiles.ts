@@ -63,7 +63,7 @@ export function otherJobs(adapter: Adapter): Job[] {
   const layer = LAYERS["grouped 3x3"];
   return PASSES.flatMap((pass) => [
     ...convs.map((g) => plan(g, pass, choose(adapter, g, pass), false, 0).kernel),
-    ...variantsOf(adapter, pass).map((v) => plan(layer, pass, v, false, 0).kernel),
+    ...variantsOf(adapter).map((v) => plan(layer, pass, v, false, 0).kernel),
   ]).map((kernel) => jobOf(kernel, kernel.label));
 }
 
