@@ -5,8 +5,6 @@ import { type Gpu, type Host, type Shape, ShapeError, type Tensor, tree } from "
 export interface Prepared {
   /** One call of what is timed; synchronous, reads nothing back. */
   readonly run: () => unknown;
-  /** What `run` does besides, to be timed beside it and subtracted: a gradient's forward pass. */
-  readonly without?: () => unknown;
   /** The same result by the op's plain composition, for `against: "reference"`. Give it where the op is fused. */
   readonly reference?: () => unknown;
   /** The worst error of a result of `run` as a part of what is allowed; above 1 or NaN is wrong. */
