@@ -15,14 +15,6 @@ export function kernelsOf(gpu: Gpu, call: () => unknown): KernelUse[] {
   return [...uses.values()];
 }
 
-/** What is left of a call's dispatches without those of a part of it. */
-export function without(all: readonly KernelUse[], part: readonly KernelUse[]): KernelUse[] {
-  const less = new Map(part.map((use) => [keyOf(use), use.times]));
-  return all
-    .map((use) => ({ ...use, times: use.times - (less.get(keyOf(use)) ?? 0) }))
-    .filter(({ times }) => times > 0);
-}
-
 /** Dispatches of a call. */
 export const count = (kernels: readonly KernelUse[]): number =>
   kernels.reduce((n, { times }) => n + times, 0);

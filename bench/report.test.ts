@@ -4,8 +4,7 @@ import { FormatError } from "../src/index.ts";
 import { withReport } from "./document.ts";
 import { coldAndWarm, oneOfEach } from "./firstCalls.ts";
 import * as bench from "./index.ts";
-import { without } from "./kernels.ts";
-import { failing, lanes, peak, report, row } from "./testing.ts";
+import { failing, peak, report, row } from "./testing.ts";
 
 describe("compare", () => {
   const before = report([
@@ -171,15 +170,6 @@ describe("texts", () => {
     const both = `<!-- peers: begin -->\nold\n<!-- peers: end -->\n${fresh}`;
     const peers = withReport(both, "new", "d.md", "peers");
     expect(peers).toBe(`<!-- peers: begin -->\n\nnew\n<!-- peers: end -->\n${fresh}`);
-  });
-
-  test("kernels of a part are taken away by number", () => {
-    const other = { ...lanes, grid: [8, 1, 1] };
-    expect(without([{ ...lanes, times: 3 }, other], [lanes])).toEqual([
-      { ...lanes, times: 2 },
-      other,
-    ]);
-    expect(without([lanes], [lanes])).toEqual([]);
   });
 
   test("compile times: cold beside warm, unknown where no cache was left", () => {

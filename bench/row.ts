@@ -34,7 +34,7 @@ export interface Row {
   /** Floating-point operations and bytes of one call; 0 where they mean nothing. */
   readonly flops: number;
   readonly bytes: number;
-  /** What one call dispatches; of a gradient, without the forward pass. */
+  /** What one call dispatches. */
   readonly kernels: readonly KernelUse[];
   /** The most device memory that its calls had in use at once: inputs, results, all in between. */
   readonly deviceBytes: number;
@@ -46,8 +46,6 @@ export interface Timed extends Stats {
   /** Calls in each round, and dispatches of one call. */
   readonly repeats: number;
   readonly dispatches: number;
-  /** Whether a forward pass was timed beside it and subtracted. */
-  readonly difference: boolean;
   /** Of the medians; percent of the peak that was measured in the same run. 0 where flops or bytes are. */
   readonly gflops: number;
   readonly percentOfPeak: number;

@@ -2,8 +2,8 @@
 // Prints nothing.
 import type { Gpu } from "../src/index.ts";
 import type { Case, Prepared } from "./case.ts";
-import { count, kernelsOf, without } from "./kernels.ts";
-import { type Stats, statsOf, type Timer, timer } from "./measure.ts";
+import { count, kernelsOf } from "./kernels.ts";
+import { statsOf, type Timer, timer } from "./measure.ts";
 import { openPeak, type Peak } from "./roofline.ts";
 import { adapterOf, familyOf, type Method, type Report, type Row, rates } from "./row.ts";
 
@@ -40,12 +40,10 @@ interface Entry {
   /** What is known of the row before it is timed. */
   readonly row: Row;
   readonly whole: Timer;
-  readonly part: Timer | null;
   readonly plain: { readonly timer: Timer; readonly dispatches: number } | null;
   readonly rounds: number;
   /** Seconds of each round. */
   readonly wholes: number[];
-  readonly parts: number[];
   readonly plains: number[];
 }
 
@@ -129,9 +127,8 @@ export async function report(
   };
 }
 
-async function round({ whole, part, plain, wholes, parts, plains }: Entry): Promise<void> {
+async function round({ whole, plain, wholes, plains }: Entry): Promise<void> {
   wholes.push(await whole.round());
-  if (part) parts.push(await part.round());
   if (plain) plains.push(await plain.timer.round());
 }
 
@@ -151,7 +148,7 @@ async function begin(
   let prepared: Prepared | null = null;
   try {
     prepared = await c.prepare(gpu);
-    const { run: call, without: forward, reference } = prepared;
+    const { run: call, reference } = prepared;
     const error = await prepared.verify();
     row = { ...row, error: Number.isFinite(error) ? error : null };
     if (!(error <= 1)) {
@@ -160,20 +157,18 @@ async function begin(
     }
     gpu.resetPeak(); // what a verification used is not the case's
     const whole = await timer(gpu, call, target);
-    const part = forward ? await timer(gpu, forward, target) : null;
-    const kernels = kernelsOf(gpu, call);
     row = {
       ...row,
-      kernels: forward ? without(kernels, kernelsOf(gpu, forward)) : kernels,
+      kernels: kernelsOf(gpu, call),
       deviceBytes: gpu.memory().peakBytes - before,
     };
     const plain = against && reference ? await timer(gpu, reference, target) : null;
-    const each = (whole.seconds + (part?.seconds ?? 0)) * whole.repeats;
+    const each = whole.seconds * whole.repeats;
     return {
-      ...{ c, prepared, row, whole, part },
+      ...{ c, prepared, row, whole },
       plain: plain && { timer: plain, dispatches: count(kernelsOf(gpu, reference!)) },
       rounds: Math.min(rounds, Math.max(LEAST_ROUNDS, Math.floor(seconds / each))),
-      ...{ wholes: [], parts: [], plains: [] },
+      ...{ wholes: [], plains: [] },
     };
   } catch (error) {
     prepared?.dispose();
@@ -181,13 +176,8 @@ async function begin(
   }
 }
 
-function rowOf(entry: Entry, peak: Peak): Row {
-  const { row, whole, part, plain, wholes, parts, plains } = entry;
-  const stats = differences(wholes, parts);
-  if (!(stats.median > 0 && stats.min > 0)) {
-    const failed = "no time left after subtracting the forward pass: the machine is too busy";
-    return { ...row, failed };
-  }
+function rowOf({ row, whole, plain, wholes, plains }: Entry, peak: Peak): Row {
+  const stats = statsOf(wholes);
   const other = plain && statsOf(plains);
   return {
     ...row,
@@ -197,7 +187,6 @@ function rowOf(entry: Entry, peak: Peak): Row {
       rounds: wholes.length,
       repeats: whole.repeats,
       dispatches: count(row.kernels),
-      difference: part !== null,
       ...rates(row, stats.median, peak),
     },
     ...(other && {
@@ -208,14 +197,4 @@ function rowOf(entry: Entry, peak: Peak): Row {
       },
     }),
   };
-}
-
-/**
- * What is left of whole calls without a part of them. The least difference of two rounds would flatter; that of the
- * least times may come out above the median of the differences, which then counts.
- */
-function differences(wholes: readonly number[], parts: readonly number[]): Stats {
-  if (parts.length === 0) return statsOf(wholes);
-  const paired = statsOf(wholes.map((whole, i) => whole - parts[i]!));
-  return { ...paired, min: Math.min(paired.median, Math.min(...wholes) - Math.min(...parts)) };
 }

@@ -27,7 +27,7 @@ export function row(name: string, given: Given): Row {
     ...{ ...work, kernels: [lanes], deviceBytes: 3 * 2 ** 20 },
     time: {
       ...{ median, min, spread, clock: "timestamp", rounds: 5, repeats: 3, dispatches: 1 },
-      ...{ difference: false, ...rates(work, median, peak) },
+      ...rates(work, median, peak),
     },
   };
 }

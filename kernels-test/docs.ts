@@ -140,6 +140,7 @@ export async function writePrograms(list: readonly Program[]): Promise<void> {
         paths: {
           nfgrad: [entry("src/index.ts")],
           "nfgrad/parity": [entry("parity/index.ts")],
+          "nfgrad/bench": [entry("bench/index.ts")],
         },
         typeRoots: [entry("node_modules/@types"), entry("node_modules")],
       },
@@ -161,6 +162,7 @@ export async function writePrograms(list: readonly Program[]): Promise<void> {
       alias: {
         nfgrad: entry("src/index.ts"),
         "nfgrad/parity": entry("parity/index.ts"),
+        "nfgrad/bench": entry("bench/index.ts"),
       },
     });
 }

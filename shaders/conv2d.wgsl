@@ -9,9 +9,10 @@
 //
 // This file knows convolution: it turns (m, k) and (k, n) into addresses, and fills a thread's share of one step.
 // How a tile of C is shared out over threads and multiplied is the business of the core that is appended to it:
-// lib/gemm_lanes.wgsl, lib/gemm_tile.wgsl or lib/gemm_registers.wgsl. (Loads: lib/gemm_buffers.wgsl or gemm_images.wgsl.) A core declares
+// lib/gemm_lanes.wgsl, lib/gemm_tile.wgsl or lib/gemm_registers.wgsl. (Loads are in lib/gemm_buffers.wgsl or
+// lib/gemm_images.wgsl, the places of tiles in lib/gemm_place.wgsl.) A core declares
 //   T threads, TILE_M x TILE_N elements of C a tile, TILE_K of k a step;
-//   A_LOADS, B_LOADS quads that a thread loads a step; C_ROWS x C_QUADS quads of C that it owns;
+//   A_LOADS, B_LOADS quads that a thread loads a step, of A_PIXELS pixels; C_ROWS x C_QUADS quads of C that it owns;
 //   tileOf(); which row, column or k its i-th load is (aRow, aQuad, ...); put() and multiply() of one step.
 //
 // A quad is 4 neighbouring channels of one slice, one vec4f. A slice is a group, or one product of a batch. Channels
@@ -48,8 +49,8 @@ const WEIGHT: u32 = 2u;
 const PASS: u32 = 0u;
 const X4: bool = true;           // ci is a multiple of 4: quads of x are whole
 const Y4: bool = true;           // co is
-const MASK_A: bool = true;       // a tap can fall outside of the image, or k runs past its end
-const MASK_K: bool = false;      // the quads of a tap are no multiple of a step
+const MASK_A: bool = true;       // a tap can fall outside of the image
+const MASK_K: bool = false;      // the quads of a tap (WEIGHT: the pixels) are no multiple of a step
 const BIAS: bool = false;
 
 // Knobs of the cores (each says what they mean to it).
@@ -70,49 +71,21 @@ const STEP: u32 = DEPTH / 4u;                // quads of k a step
 
 var<private> aShare: array<vec4f, A_LOADS>;  // this thread's loads of one step
 var<private> bShare: array<vec4f, B_LOADS>;
+var<private> aKeep: array<bool, A_LOADS>;    // false where a load is padding
+var<private> bKeep: array<bool, B_LOADS>;
 var<private> sums: array<vec4f, C_ROWS * C_QUADS>;
 
-/// Where a tile lies. Passed by value: what is read back from a private variable counts as non-uniform.
-struct Place {
-  row0: u32, quad0: u32,         // first row and quad of columns
-  slice: u32,
-  part: u32,                     // DATA: the stride class; WEIGHT: the split
-  offset: vec2u,                 // DATA: the class's first pixel
-  extent: vec2u,                 // height and width of the pixels that m (WEIGHT: k) runs over
-  rows: u32,                     // rows that there are; 0 where there is no such tile
+/// 0 in place of padding: at once, or in PREFETCH when it is put away, since to use a load is to wait for it.
+fn maskEarly(v: vec4f, keep: bool) -> vec4f {
+  if (PREFETCH) { return v; }
+  return select(vec4f(), v, keep);
 }
-
-fn quadsOf(channels: u32) -> u32 { return (channels + 3u) / 4u; }
-/// Image, row and column of the i-th pixel.
-fn pixelOf(i: u32, extent: vec2u) -> vec3u {
-  return vec3u(i / (extent.x * extent.y), i / extent.y % extent.x, i % extent.y);
-}
-
-/// The first tap of a stride class along one axis, or `kernel` where it reaches none.
-fn firstTap(kernel: u32, at: i32, dilation: u32, stride: u32, hop: u32) -> u32 {
-  for (var r = 0u; r < hop; r++) {
-    if ((at - i32(r * dilation)) % i32(stride) == 0) { return min(r, kernel); }
+fn give(l: u32) {
+  if (PREFETCH) {
+    for (var i = 0u; i < A_LOADS; i++) { aShare[i] = select(vec4f(), aShare[i], aKeep[i]); }
+    for (var i = 0u; i < B_LOADS; i++) { bShare[i] = select(vec4f(), bShare[i], bKeep[i]); }
   }
-  return kernel;
-}
-
-fn placeOf(tile: u32) -> Place {
-  var at: Place;
-  let z = tile / (p.columnTiles * p.rowTiles);
-  at.row0 = tile / p.columnTiles % p.rowTiles * TILE_M;
-  at.quad0 = tile % p.columnTiles * (TILE_N / 4u);
-  at.slice = z % p.slices;
-  at.part = z / p.slices;
-  at.extent = vec2u(p.oh, p.ow);
-  if (PASS == DATA) {
-    let stride = vec2u(p.strideH, p.strideW);
-    at.offset = vec2u(at.part / p.strideW, at.part % p.strideW);
-    at.extent = (vec2u(p.h, p.w) - at.offset + stride - 1u) / stride;
-  }
-  at.rows = p.batch * at.extent.x * at.extent.y;
-  if (PASS == WEIGHT) { at.rows = p.kernelH * p.kernelW * quadsOf(p.ci) * 4u; }
-  if (tile >= p.tiles || at.row0 >= at.rows) { at.rows = 0u; }
-  return at;
+  put(l);
 }
 
 /// Sums this thread's share of a tile.
@@ -120,130 +93,156 @@ fn accumulate(at: Place, l: u32) {
   let extent = at.extent;
   let ci = p.ci;                                         // uniforms are loaded once: not every driver hoists them
   let co = p.co;
-  let batch = p.batch;
-  let ciQuads = quadsOf(ci);
-  let coQuads = quadsOf(co);
-  let pixels = batch * extent.x * extent.y;
-  let stride = vec2u(p.strideH, p.strideW);
   let image = select(vec2u(p.h, p.w), vec2u(p.oh, p.ow), PASS == DATA);     // of A
   let aPixelStep = select(p.xPixel, p.yPixel, PASS == DATA) / A_UNIT;
-  let aBase = at.slice * select(p.xSlice, p.ySlice, PASS == DATA) / A_UNIT;
-  let bRowStep = select(p.wRow, p.yPixel, PASS == WEIGHT) / B_UNIT;
-  let bBase = at.slice * select(p.wSlice, p.ySlice, PASS == WEIGHT) / B_UNIT;
   let aChannels = select(ci, co, PASS == DATA);
+  let bRowStep = select(p.wRow, p.yPixel, PASS == WEIGHT) / B_UNIT;
   let hop = vec2u(p.hopH, p.hopW);
   let step = vec2i(p.stepH, p.stepW);
+  let stride = vec2u(p.strideH, p.strideW);
   let pixelStep = select(stride, vec2u(1u), PASS == DATA);    // from one pixel of `extent` to the next, in the image
   let kernel = vec2u(p.kernelH, p.kernelW);
 
   var tap0 = vec2u();
-  var corner0 = -vec2i(p.padTop, p.padLeft);               // the pixel that pixel 0 of the tile reads at tap0
+  var corner = -vec2i(p.padTop, p.padLeft);              // the pixel that pixel 0 of the tile reads at tap0
   if (PASS == DATA) {
-    let first = vec2i(at.offset) - corner0;
+    let first = vec2i(at.offset) - corner;
     tap0.x = firstTap(kernel.x, first.x, p.dilationH, stride.x, hop.x);
     tap0.y = firstTap(kernel.y, first.y, p.dilationW, stride.y, hop.y);
-    corner0 = (first - vec2i(tap0 * vec2u(p.dilationH, p.dilationW))) / vec2i(stride);
+    corner = (first - vec2i(tap0 * vec2u(p.dilationH, p.dilationW))) / vec2i(stride);
   }
+  let pixels = p.batch * extent.x * extent.y;
   let partPixels = (pixels + p.splits * DEPTH - 1u) / (p.splits * DEPTH) * DEPTH;
   let k0 = select(0u, at.part * partPixels, PASS == WEIGHT);
-  let k1 = min(pixels, k0 + partPixels);
-
-  var pixel: array<vec3u, A_LOADS>;                      // image, row, column of my loads (WEIGHT: of my k)
-  var address: array<u32, A_LOADS>;
-  var inside: array<bool, A_LOADS>;
-  var own: array<vec2i, A_LOADS>;                        // WEIGHT: how far the tap of my rows moves the pixel,
-  var ownQuad: array<u32, A_LOADS>;                      // and their channels
-  for (var i = 0u; i < A_LOADS; i++) {
-    if (PASS == WEIGHT) {
-      let m4 = min(at.row0 / 4u + aRowQuad(i, l), at.rows / 4u - 1u);
-      let tap = m4 / ciQuads;
-      ownQuad[i] = m4 % ciQuads;
-      own[i] = corner0 + vec2i(vec2u(tap / kernel.y, tap % kernel.y)) * step;
-      pixel[i] = pixelOf(k0 + aPixel(i, l), extent);
-    } else {
-      pixel[i] = pixelOf(min(at.row0 + aRow(i, l), at.rows - 1u), extent);
-    }
-  }
-
-  let tapQuads = select(ciQuads, coQuads, PASS == DATA); // quads of k a tap
-  let lastQuad = select(coQuads, ciQuads, PASS == DATA) - 1u;
-  var steps = (k1 - min(k0, k1) + DEPTH - 1u) / DEPTH;
+  let k1 = max(k0, min(pixels, k0 + partPixels));
+  let tapQuads = select(quadsOf(ci), quadsOf(co), PASS == DATA);            // quads of k a tap
+  let lastQuad = select(quadsOf(co), quadsOf(ci), PASS == DATA) - 1u;
+  var steps = (k1 - k0 + DEPTH - 1u) / DEPTH;
   if (PASS != WEIGHT) {
     let taps = (kernel - tap0 + hop - 1u) / hop;
     steps = taps.x * taps.y * ((tapQuads + STEP - 1u) / STEP);
   }
+
+  // An address is a sum: what is a load's own is kept, what a step or a tap adds is the same for all threads.
+  // Differences wrap around: an address outside of the image may be anything, and is not read.
+  var pixel: array<vec2i, A_PIXELS>;                     // of the image, at tap0 (WEIGHT: without the tap)
+  var aOwn: array<u32, A_PIXELS>;
+  for (var i = 0u; i < A_PIXELS; i++) {
+    var m = min(at.row0 + aRow(i, l), at.rows - 1u);
+    if (PASS == WEIGHT) { m = k0 + aPixel(i, l); }
+    let place = pixelOf(m, extent);
+    pixel[i] = vec2i(place.yz * pixelStep);
+    if (PASS != WEIGHT) { pixel[i] += corner; }
+    let flat = (place.x * image.x + u32(pixel[i].x)) * image.y + u32(pixel[i].y);
+    aOwn[i] = flat * aPixelStep + at.slice * select(p.xSlice, p.ySlice, PASS == DATA) / A_UNIT;
+    if (PASS != WEIGHT && A4) { aOwn[i] += aQuad(l); }
+  }
+  var ownTap: array<vec2i, A_LOADS>;                     // WEIGHT: how far the tap of my rows moves the pixel,
+  var ownAddress: array<u32, A_LOADS>;                   // and the address
+  var ownQuad: array<u32, A_LOADS>;
+  if (PASS == WEIGHT) {
+    for (var i = 0u; i < A_LOADS; i++) {
+      let m4 = min(at.row0 / 4u + aRowQuad(i, l), at.rows / 4u - 1u);
+      let tap = m4 / quadsOf(ci);
+      ownTap[i] = corner + vec2i(vec2u(tap / kernel.y, tap % kernel.y)) * step;
+      ownAddress[i] = (u32(ownTap[i].x) * image.y + u32(ownTap[i].y)) * aPixelStep;
+      ownQuad[i] = m4 % quadsOf(ci);
+      if (A4) { ownAddress[i] += ownQuad[i]; }
+    }
+  }
+  var bOwn: array<u32, B_LOADS>;
+  var bQuads: array<u32, B_LOADS>;                       // quads of the columns (DATA: of k)
+  for (var i = 0u; i < B_LOADS; i++) {
+    var row = bDepth(i, l);
+    bQuads[i] = min(at.quad0 + bQuad(i, l), lastQuad);
+    if (PASS == DATA) {
+      row = min(at.quad0 * 4u + bColumn(i, l), ci - 1u);
+      bQuads[i] = bDepthQuad(i, l);
+    }
+    bOwn[i] = row * bRowStep + at.slice * select(p.wSlice, p.ySlice, PASS == WEIGHT) / B_UNIT;
+    if (Y4) { bOwn[i] += bQuads[i]; }
+  }
+
+  // WEIGHT: DEPTH pixels onward, and what a carry to the next row or image takes back.
   let onward = pixelOf(DEPTH, extent);
+  let onwardPixel = vec2i(onward.yz * stride);
+  let onwardAddress = ((onward.x * image.x + u32(onwardPixel.x)) * image.y + u32(onwardPixel.y)) * aPixelStep;
+  let end = vec2i(extent * stride);
+  let rowCarry = (stride.x * image.y - u32(end.y)) * aPixelStep;
+  let imageCarry = (image.x - u32(end.x)) * image.y * aPixelStep;
+
   var tap = tap0;
-  var corner = corner0;
+  var moved = vec2i();                                   // of the pixels, since tap0
   var kQuad = 0u;
-  for (var t = 0u; t < steps + u32(PREFETCH); t++) {
-    if (!PREFETCH || t < steps) {
-      if (PASS == WEIGHT || kQuad == 0u) {               // another tap, or other pixels: other addresses
-        for (var i = 0u; i < A_LOADS; i++) {
-          let read = vec2u(vec2i(pixel[i].yz * pixelStep) + select(corner, own[i], PASS == WEIGHT));
-          inside[i] = read.x < image.x && read.y < image.y && (PASS != WEIGHT || pixel[i].x < batch);
-          let flat = (pixel[i].x * image.x + read.x) * image.y + read.y;
-          address[i] = select(0u, flat * aPixelStep, !MASK_A || inside[i]) + aBase;
-        }
+  var bMoved = select((tap.x * kernel.y + tap.y) * ci, k0, PASS == WEIGHT) * bRowStep;
+  let bStep = select(DEPTH * bRowStep, select(0u, STEP, Y4), PASS == DATA);
+  var address: array<u32, A_LOADS>;
+  var inside: array<bool, A_LOADS>;
+  for (var t = 0u; t < steps + u32(PREFETCH); t++) {     // in PREFETCH the last turn's loads are for nobody
+    if (PASS == WEIGHT) {
+      let left = k1 - k0 - t * DEPTH;
+      for (var i = 0u; i < A_LOADS; i++) {
+        let j = i * A_PIXELS / A_LOADS;
+        let read = vec2u(pixel[j] + ownTap[i]);
+        aKeep[i] = (!MASK_A || (read.x < image.x && read.y < image.y)) && (!MASK_K || aPixel(i, l) < left);
+        let address = select(0u, aOwn[j] + ownAddress[i], aKeep[i]);
+        aShare[i] = maskEarly(loadA(address, select(ownQuad[i], 0u, A4), aChannels), aKeep[i]);
       }
-      if (PASS == WEIGHT) {
-        for (var i = 0u; i < A_LOADS; i++) {
-          aShare[i] = select(vec4f(), loadA(address[i], ownQuad[i], aChannels), !MASK_A || inside[i]);
-          pixel[i] += onward;                            // carries without loops or divisions
-          let carryX = pixel[i].z >= extent.y;
-          pixel[i].z -= select(0u, extent.y, carryX);
-          pixel[i].y += u32(carryX);
-          let carryY = pixel[i].y >= extent.x;
-          pixel[i].y -= select(0u, extent.x, carryY);
-          pixel[i].x += u32(carryY);
-        }
-        for (var i = 0u; i < B_LOADS; i++) {
-          let k = k0 + t * DEPTH + bDepth(i, l);
-          let quad = min(at.quad0 + bQuad(i, l), lastQuad);
-          bShare[i] = select(vec4f(), loadB(min(k, k1 - 1u) * bRowStep + bBase, quad, co), k < k1);
-        }
-      } else {
-        for (var i = 0u; i < A_LOADS; i++) {
-          let quad = kQuad + aQuad(l);
-          let within = !MASK_K || quad < tapQuads;
-          let v = loadA(address[i], select(0u, quad, within), aChannels);
-          aShare[i] = select(vec4f(), v, (!MASK_A || inside[i]) && within);
-        }
-        let w0 = (tap.x * kernel.y + tap.y) * ci;        // the tap's first row of w
-        for (var i = 0u; i < B_LOADS; i++) {
-          if (PASS == FORWARD) {
-            let row = kQuad * 4u + bDepth(i, l);
-            let within = (X4 && !MASK_K) || row < ci;
-            let quad = min(at.quad0 + bQuad(i, l), lastQuad);
-            let v = loadB((w0 + select(0u, row, within)) * bRowStep + bBase, quad, co);
-            bShare[i] = select(vec4f(), v, within);
-          } else {
-            let quad = kQuad + bDepthQuad(l);
-            let within = !MASK_K || quad < tapQuads;
-            let column = min(at.quad0 * 4u + bColumn(i, l), ci - 1u);
-            let v = loadB((w0 + column) * bRowStep + bBase, select(0u, quad, within), co);
-            bShare[i] = select(vec4f(), v, within);
-          }
-        }
-        kQuad += STEP;
-        if (kQuad >= tapQuads) {
-          kQuad = 0u;
-          tap.y += hop.y;
-          corner.y += step.y;
-          if (tap.y >= kernel.y) {
-            tap = vec2u(tap.x + hop.x, tap0.y);
-            corner = vec2i(corner.x + step.x, corner0.y);
-          }
-        }
+      for (var i = 0u; i < B_LOADS; i++) {
+        bKeep[i] = !MASK_K || bDepth(i, l) < left;
+        bShare[i] = maskEarly(loadB(bOwn[i] + bMoved, select(bQuads[i], 0u, Y4), co), bKeep[i]);
       }
-    }
-    if (PREFETCH) {                                      // step t is on its way while step t - 1 is multiplied
-      if (t > 0u) { multiply(l); }
-      if (t < steps) { put(l); }
+      for (var i = 0u; i < A_PIXELS; i++) {              // carries without loops or divisions
+        pixel[i] += onwardPixel;
+        let nextRow = pixel[i].y >= end.y;
+        pixel[i] += select(vec2i(), vec2i(i32(stride.x), -end.y), nextRow);
+        let nextImage = pixel[i].x >= end.x;
+        pixel[i].x -= select(0, end.x, nextImage);
+        aOwn[i] += onwardAddress + select(0u, rowCarry, nextRow) + select(0u, imageCarry, nextImage);
+      }
+      bMoved += bStep;
     } else {
-      put(l);
-      multiply(l);
+      if (kQuad == 0u) {                                 // another tap
+        let shift = (u32(moved.x) * image.y + u32(moved.y)) * aPixelStep;
+        for (var i = 0u; i < A_LOADS; i++) {
+          let read = vec2u(pixel[i] + moved);
+          inside[i] = !MASK_A || (read.x < image.x && read.y < image.y);
+          address[i] = select(0u, aOwn[i] + shift, inside[i]);
+        }
+      }
+      for (var i = 0u; i < A_LOADS; i++) {
+        aKeep[i] = inside[i] && (!MASK_K || kQuad + aQuad(l) < tapQuads);
+        aShare[i] = maskEarly(loadA(address[i], kQuad + select(aQuad(l), 0u, A4), aChannels), aKeep[i]);
+      }
+      for (var i = 0u; i < B_LOADS; i++) {
+        if (PASS == FORWARD) {
+          bKeep[i] = (X4 && !MASK_K) || kQuad * 4u + bDepth(i, l) < ci;
+          bShare[i] = maskEarly(loadB(bOwn[i] + bMoved, select(bQuads[i], 0u, Y4), co), bKeep[i]);
+        } else {
+          bKeep[i] = !MASK_K || kQuad + bQuads[i] < tapQuads;
+          bShare[i] = maskEarly(loadB(bOwn[i] + bMoved, select(kQuad + bQuads[i], 0u, Y4), co), bKeep[i]);
+        }
+      }
+      kQuad += STEP;
+      bMoved += bStep;
+      if (kQuad >= tapQuads) {
+        kQuad = 0u;
+        tap.y += hop.y;
+        moved.y += step.y;
+        if (tap.y >= kernel.y) {
+          tap = vec2u(tap.x + hop.x, tap0.y);
+          moved = vec2i(moved.x + step.x, 0);
+        }
+        bMoved = (tap.x * kernel.y + tap.y) * ci * bRowStep;
+      }
     }
+    if (PREFETCH && p.batch == 0u) {
+      give(l);
+      break;
+    }
+    if (PREFETCH && t > 0u) { multiply(l); }             // step t is on its way while step t - 1 is multiplied
+    give(l);
+    if (!PREFETCH) { multiply(l); }
   }
 }
 

@@ -6,6 +6,7 @@
 const T: u32 = LANES * WX * WY;
 const Q: u32 = LANES / 4u;
 const A_LOADS: u32 = ROWS;
+const A_PIXELS: u32 = select(A_LOADS, 1u, PASS == WEIGHT);
 const B_LOADS: u32 = 4u;
 const C_ROWS: u32 = LANES * ROWS;
 const C_QUADS: u32 = 1u;
@@ -20,7 +21,7 @@ fn aRowQuad(i: u32, l: u32) -> u32 { return (below(l) + i) * Q + l % Q; }
 fn bDepth(i: u32, l: u32) -> u32 { return i; }
 fn bQuad(i: u32, l: u32) -> u32 { return l % (LANES * WX); }
 fn bColumn(i: u32, l: u32) -> u32 { return l % (LANES * WX) * 4u + i; }
-fn bDepthQuad(l: u32) -> u32 { return 0u; }
+fn bDepthQuad(i: u32, l: u32) -> u32 { return 0u; }
 fn cRow(i: u32, l: u32) -> u32 { return below(l) * LANES + i; }
 fn cQuad(j: u32, l: u32) -> u32 { return l % (LANES * WX); }
 fn put(l: u32) {}

@@ -4,6 +4,7 @@
 // (small groups): here threads of one workgroup work on different slices.
 const T: u32 = WX * WY;
 const A_LOADS: u32 = ROWS;
+const A_PIXELS: u32 = select(A_LOADS, 4u, PASS == WEIGHT);
 const B_LOADS: u32 = 4u * QUADS;
 const C_ROWS: u32 = ROWS;
 const C_QUADS: u32 = QUADS;
@@ -17,7 +18,7 @@ fn aRowQuad(i: u32, l: u32) -> u32 { return i % (ROWS / 4u); }
 fn bDepth(i: u32, l: u32) -> u32 { return i / QUADS; }
 fn bQuad(i: u32, l: u32) -> u32 { return i % QUADS; }
 fn bColumn(i: u32, l: u32) -> u32 { return i; }
-fn bDepthQuad(l: u32) -> u32 { return 0u; }
+fn bDepthQuad(i: u32, l: u32) -> u32 { return 0u; }
 fn cRow(i: u32, l: u32) -> u32 { return i; }
 fn cQuad(j: u32, l: u32) -> u32 { return j; }
 fn put(l: u32) {}

@@ -88,6 +88,7 @@ export {
   type SkipInitResnetSpec,
   skipinitResnet,
 } from "./skipinitResnet.ts";
+export { type StandardizedOptions, standardized } from "./standardized.ts";
 export {
   type NFNetVariant,
   type NFRegnetVariant,

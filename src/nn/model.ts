@@ -9,6 +9,7 @@ import type { Block, BlockConfig, BlockOptions, BlockOutputs, BlockSpec } from "
 import { type ConvShape, type Counted, counted, countFlops, type Flops } from "./flops.ts";
 import { keysFor, type Mode, signalMetrics } from "./layers.ts";
 import { haikuNames } from "./names.ts";
+import { standardized } from "./standardized.ts";
 
 /** The reference's `return_metrics`: scalars, index 0 of the first two after the stem, i + 1 after block i. */
 export interface Metrics {
@@ -117,6 +118,9 @@ export function forwardPass(head: Head, pass: Pass, x: Tensor, mode: OutputsMode
   };
 }
 
+/** A part's parameters with standardized weights: themselves, where the whole model was done at once. */
+type Ready = <T>(part: T) => T;
+
 export interface ModelPlan<S, P, B, C> {
   readonly name: string;
   /** Haiku's names of the model and of its blocks. */
@@ -126,10 +130,10 @@ export interface ModelPlan<S, P, B, C> {
   readonly blocks: readonly Block<B, C>[];
   readonly numClasses: number;
   readonly dropRate: number;
-  readonly stem: (p: P, x: Tensor) => Tensor;
+  readonly stem: (p: P, x: Tensor, ready: Ready) => Tensor;
   readonly blockParams: (p: P) => readonly Params<B>[];
   /** What comes between the last block and the mean over H and W. */
-  readonly last: (p: P, x: Tensor) => Tensor;
+  readonly last: (p: P, x: Tensor, ready: Ready) => Tensor;
   readonly classify: (p: P, pool: Tensor) => Tensor;
   /** For counting: the stem's convolutions, the last one, and the classifier's input channels. */
   readonly stemConvs: readonly ConvShape[];
@@ -156,16 +160,20 @@ export function model<
 >(plan: ModelPlan<S, P, B, C>): Model<S, C, P> {
   const { name, blocks, dropRate, numClasses } = plan;
   const draws = drawsOfAll(blocks, dropRate);
-  const compute = (p: P, x: Tensor, mode: OutputsMode) => {
+  const compute = (given: P, x: Tensor, mode: OutputsMode) => {
+    // Backward needs all weights: one dispatch makes them. Without it a block at a time needs less memory.
+    const once = mode.train;
+    const p = once ? standardized(given) : given;
+    const ready: Ready = once ? (part) => part : standardized;
     const params = plan.blockParams(p);
     const pass: Pass = {
-      stem: (h) => h.gpu.scope(() => plan.stem(p, h)),
+      stem: (h) => h.gpu.scope(() => plan.stem(p, h, ready)),
       blocks: blocks.map((block, i) => ({
         draws: block.draws,
-        out: (h, own) => block(params[i]!, h, own),
-        outputs: (h, own) => block.outputs(params[i]!, h, own),
+        out: (h, own) => block(params[i]!, h, { ...own, standardized: once }),
+        outputs: (h, own) => block.outputs(params[i]!, h, { ...own, standardized: once }),
       })),
-      pool: (h) => h.gpu.scope(() => ops.mean(plan.last(p, h), { axis: [1, 2] })),
+      pool: (h) => h.gpu.scope(() => ops.mean(plan.last(p, h, ready), { axis: [1, 2] })),
       classify: (h) => plan.classify(p, h),
     };
     return forwardPass({ name, draws, dropRate }, pass, x, mode);

@@ -130,9 +130,12 @@ export function nfRegnet(options: NFRegnetOptions): NFRegnet {
     blocks,
     numClasses,
     dropRate,
-    stem: (p, x) => initialConv(p.initialConv, x),
+    stem: (p, x, ready) => initialConv.ready(ready(p.initialConv), x),
     blockParams: (p) => p.blocks,
-    last: (p, x) => ops.scaledActivation(finalConv(p.finalConv, x), { kind: activation }),
+    last: (p, x, ready) => {
+      const h = finalConv.ready(ready(p.finalConv), x);
+      return ops.scaledActivation(h, { kind: activation });
+    },
     classify: (p, pool) => fc(p.linear, pool),
     stemConvs: [first],
     lastConv: last,

@@ -112,8 +112,10 @@ export function nfResnet(options: NFResnetOptions): NFResnet {
     blocks,
     numClasses,
     dropRate,
-    stem: (p, x) =>
-      ops.maxPool(initialConv(p.initialConv, x), { window: 3, stride: 2, padding: "SAME" }),
+    stem: (p, x, ready) => {
+      const h = initialConv.ready(ready(p.initialConv), x);
+      return ops.maxPool(h, { window: 3, stride: 2, padding: "SAME" });
+    },
     blockParams: (p) => p.blocks,
     last: (_, x) => ops.scaledActivation(x, { kind: activation }),
     classify: (p, pool) => fc(p.linear, pool),

@@ -171,12 +171,13 @@ export function nfnet(options: NFNetOptions): NFNet {
     blocks,
     numClasses,
     dropRate,
-    stem: ({ stem: p }, x) => {
-      const h = conv2(p.conv2, act(conv1(p.conv1, act(conv0(p.conv0, x)))));
-      return conv3(p.conv3, act(h));
+    stem: ({ stem }, x, ready) => {
+      const p = ready(stem);
+      const h = act(conv1.ready(p.conv1, act(conv0.ready(p.conv0, x))));
+      return conv3.ready(p.conv3, act(conv2.ready(p.conv2, h)));
     },
     blockParams: (p) => p.blocks,
-    last: (p, x) => act(finalConv(p.finalConv, x)),
+    last: (p, x, ready) => act(finalConv.ready(ready(p.finalConv), x)),
     classify: (p, pool) => fc(p.linear, pool),
     stemConvs: stem,
     lastConv: { inCh: bodyCh, outCh: finalCh, kernel: 1 },

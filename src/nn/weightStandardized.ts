@@ -3,9 +3,9 @@ import type { ParamSpec, Params, SpecTree } from "../core/init.ts";
 import { Tensor } from "../core/tensor.ts";
 import * as tree from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
-import * as ops from "../ops/index.ts";
 import { ones } from "./init.ts";
 import { type Layer, param } from "./layer.ts";
+import { standardized } from "./standardized.ts";
 
 /** The same spec, with a `gain` beside each convolution's `w`. */
 export type WeightStandardized<S> = S extends ParamSpec
@@ -76,20 +76,20 @@ export function weightStandardized<const S extends SpecTree, Args extends readon
   if (chosen.size === 0)
     throw new OptionError("weightStandardized: no weight of four axes named 'w' is selected");
 
-  function standardized(node: unknown, path: string): unknown {
+  /** The same tree without the gains. */
+  function stripped(node: unknown, path: string): unknown {
     if (node instanceof Tensor) return node;
-    if (Array.isArray(node)) return node.map((child, i) => standardized(child, `${path}${i}/`));
+    if (Array.isArray(node)) return node.map((child, i) => stripped(child, `${path}${i}/`));
     const own = chosen.has(`${path}w`);
     const children = Object.entries(node as Readonly<Record<string, unknown>>)
       .filter(([name]) => !(own && name === "gain"))
-      .map(([name, child]) => {
-        const { gain } = node as { gain?: Tensor };
-        if (own && name === "w") return [name, ops.standardize(child as Tensor, gain!, { eps })];
-        return [name, standardized(child, `${path}${name}/`)];
-      });
+      .map(([name, child]) => [name, stripped(child, `${path}${name}/`)]);
     return Object.fromEntries(children);
   }
-  const toPlain = (params: unknown) => standardized(params, "") as never;
+  const toPlain = (params: unknown) => {
+    const made = standardized(params, { only: (path) => chosen.has(path), eps });
+    return stripped(made, "") as never;
+  };
   const apply = (params: unknown, ...args: Args): R => {
     const { gpu } = tree.leaves(params)[0]!.tensor;
     return gpu.scope(() => plain(toPlain(params), ...args) as never) as R;

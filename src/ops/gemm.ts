@@ -5,6 +5,7 @@ import bias from "../../shaders/lib/gemm_bias.wgsl";
 import buffers from "../../shaders/lib/gemm_buffers.wgsl";
 import images from "../../shaders/lib/gemm_images.wgsl";
 import lanes from "../../shaders/lib/gemm_lanes.wgsl";
+import place from "../../shaders/lib/gemm_place.wgsl";
 import registers from "../../shaders/lib/gemm_registers.wgsl";
 import tile from "../../shaders/lib/gemm_tile.wgsl";
 import type { Run } from "../core/dispatch.ts";
@@ -29,7 +30,7 @@ function kernelOf(
   let kernel = kernels.get(key);
   if (!kernel) {
     const enables = core === "lanes" ? ["subgroups"] : [];
-    const uses = [bias, drawn ? images : buffers, CORES[core]];
+    const uses = [place, bias, drawn ? images : buffers, CORES[core]];
     kernel = defineKernel(source, { entry, knobs, uses, enables, variant: name });
     kernels.set(key, kernel);
   }
@@ -39,7 +40,7 @@ function kernelOf(
 /** All that a dispatch of a pass needs: the kernel, its Params, its threads. */
 export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean, wSize: number) {
   const { core, lanes: size, wx, wy, rows, quads, depth, prefetch, splits } = variant;
-  const { m, n, parts } = sizesOf(g, pass);
+  const { m, n, k, parts } = sizesOf(g, pass);
   const x4 = [g.ci, g.xPixel, g.xSlice].every((v) => v % 4 === 0);
   const y4 = [g.co, g.yPixel, g.wRow, g.ySlice, g.wSlice].every((v) => v % 4 === 0);
   const [a4, c4] = pass === "data" ? [y4, x4] : [x4, y4];
@@ -52,8 +53,8 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean,
     CElement: element(c4),
     X4: x4,
     Y4: y4,
-    MASK_A: masked(g, pass, depth),
-    MASK_K: pass !== "weight" && tapQuads % (depth / 4) !== 0,
+    MASK_A: masked(g, pass),
+    MASK_K: pass === "weight" ? k % depth !== 0 : tapQuads % (depth / 4) !== 0,
     BIAS: biased,
     ...{ LANES: size, WX: wx, WY: wy, ROWS: rows, QUADS: quads, DEPTH: depth, PREFETCH: prefetch },
   };
@@ -87,8 +88,8 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean,
 
 const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);
 
-/** Whether a load of A can fall outside of its image (or, in the weight pass, behind the last pixel). */
-function masked(g: Geometry, pass: Pass, depth: number): boolean {
+/** Whether a load of A can fall outside of its image. */
+function masked(g: Geometry, pass: Pass): boolean {
   const [size, out] = [
     [g.h, g.w],
     [g.oh, g.ow],
@@ -101,7 +102,7 @@ function masked(g: Geometry, pass: Pass, depth: number): boolean {
   const outside = [0, 1].some(
     (i) => g.pad[i]! > 0 || (out[i]! - 1) * g.stride[i]! + reach[i]! >= size[i]!,
   );
-  return outside || (pass === "weight" && (g.batch * g.oh * g.ow) % depth !== 0);
+  return outside;
 }
 
 /** The tensors of a pass: forward x, w -> y; data dy, w -> dx; weight x, dy -> dw. */

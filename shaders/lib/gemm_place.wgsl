@@ -1,0 +1,44 @@
+// shaders/lib/gemm_place.wgsl: where a tile of conv2d.wgsl lies: its rows, columns, slice, and stride class or split.
+
+/// Where a tile lies. Passed by value: what is read back from a private variable counts as non-uniform.
+struct Place {
+  row0: u32, quad0: u32,         // first row and quad of columns
+  slice: u32,
+  part: u32,                     // DATA: the stride class; WEIGHT: the split
+  offset: vec2u,                 // DATA: the class's first pixel
+  extent: vec2u,                 // height and width of the pixels that m (WEIGHT: k) runs over
+  rows: u32,                     // rows that there are; 0 where there is no such tile
+}
+
+fn quadsOf(channels: u32) -> u32 { return (channels + 3u) / 4u; }
+/// Image, row and column of the i-th pixel.
+fn pixelOf(i: u32, extent: vec2u) -> vec3u {
+  return vec3u(i / (extent.x * extent.y), i / extent.y % extent.x, i % extent.y);
+}
+
+/// The first tap of a stride class along one axis, or `kernel` where it reaches none.
+fn firstTap(kernel: u32, at: i32, dilation: u32, stride: u32, hop: u32) -> u32 {
+  for (var r = 0u; r < hop; r++) {
+    if ((at - i32(r * dilation)) % i32(stride) == 0) { return min(r, kernel); }
+  }
+  return kernel;
+}
+
+fn placeOf(tile: u32) -> Place {
+  var at: Place;
+  let z = tile / (p.columnTiles * p.rowTiles);
+  at.row0 = tile / p.columnTiles % p.rowTiles * TILE_M;
+  at.quad0 = tile % p.columnTiles * (TILE_N / 4u);
+  at.slice = z % p.slices;
+  at.part = z / p.slices;
+  at.extent = vec2u(p.oh, p.ow);
+  if (PASS == DATA) {
+    let stride = vec2u(p.strideH, p.strideW);
+    at.offset = vec2u(at.part / p.strideW, at.part % p.strideW);
+    at.extent = (vec2u(p.h, p.w) - at.offset + stride - 1u) / stride;
+  }
+  at.rows = p.batch * at.extent.x * at.extent.y;
+  if (PASS == WEIGHT) { at.rows = p.kernelH * p.kernelW * quadsOf(p.ci) * 4u; }
+  if (tile >= p.tiles || at.row0 >= at.rows) { at.rows = 0u; }
+  return at;
+}
