@@ -130,3 +130,59 @@ fn spread(
   let base = at.image * p.rows * cols + at.col;
   for (var r = at.first; r < at.last; r += SY) { dx[base + r * cols] = dy[base + r * cols] * g + each; }
 }
+
+// The same two on software adapters, where columns cost twice what neighbours do: a workgroup takes whole rows of an
+// image, in order, and keeps its gates. For 8 to TABLE columns; `groups` and `spans` count workgroups and those of an image.
+const TABLE: u32 = 512u;
+var<workgroup> gates: array<V, TABLE>;
+var<workgroup> shares: array<V, TABLE>;
+struct Stretch { begin: u32, end: u32, image: u32 }
+fn stretchOf(group: u32) -> Stretch {
+  let image = group / p.spans;
+  let first = group % p.spans * p.span;
+  let rows = vec2u(first, min(first + p.span, p.rows)) + image * p.rows;
+  return Stretch(rows.x * p.cols, rows.y * p.cols, image);
+}
+
+@compute @workgroup_size(CX)
+fn forwardRows(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let group = wid.y * nwg.x + wid.x;
+  if (group >= p.groups) { return; }
+  let at = stretchOf(group);
+  let cols = p.cols;
+  for (var c = lid; c < cols; c += CX) { gates[c] = gateOf(h[at.image * cols + c]).value; }
+  workgroupBarrier();
+  var c = lid;
+  for (var i = at.begin + lid; i < at.end; i += CX) {
+    y[i] = x[i] * gates[c];
+    c += CX;
+    c -= select(0u, cols, c >= cols);
+  }
+}
+
+@compute @workgroup_size(CX)
+fn spreadRows(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let group = wid.y * nwg.x + wid.x;
+  if (group >= p.groups) { return; }
+  let at = stretchOf(group);
+  let cols = p.cols;
+  for (var c = lid; c < cols; c += CX) {
+    gates[c] = gateOf(h[at.image * cols + c]).value;
+    shares[c] = more[at.image * cols + c] / f32(p.rows);
+  }
+  workgroupBarrier();
+  var c = lid;
+  for (var i = at.begin + lid; i < at.end; i += CX) {
+    dx[i] = dy[i] * gates[c] + shares[c];
+    c += CX;
+    c -= select(0u, cols, c >= cols);
+  }
+}

@@ -21,6 +21,8 @@ const shapes: readonly (readonly number[])[] = [
   [2, 70, 36],
   [5, 12],
   [1, 17, 9, 67],
+  [2, 37, 44],
+  [2, 3, 3, 2052],
 ];
 const gated = shapes.map((shape) =>
   opCase({

@@ -17,7 +17,12 @@ const variants = (width: string, gate: boolean, slices: number) => {
   const knobs = { SIGMOID: gate, CX: COLUMNS, SY: slices };
   const uses = [width, expLib];
   const kernel = (entry: string) => defineKernel(source, { entry, knobs, uses });
-  return { forward: kernel("forward"), backward: kernel("backward"), kernel };
+  return {
+    forward: kernel("forward"),
+    forwardRows: kernel("forwardRows"),
+    backward: kernel("backward"),
+    kernel,
+  };
 };
 const byGate = (width: string, slices: number) => ({
   sigmoid: variants(width, true, slices),
@@ -32,7 +37,11 @@ const kernels = /* @__PURE__ */ (() => ({
 const halves = /* @__PURE__ */ (() => {
   const of = (kind: "software" | "hardware", width: "vec4" | "scalar") => {
     const { kernel } = kernels[kind][width].sigmoid;
-    return { gateGradient: kernel("gateGradient"), spread: kernel("spread") };
+    return {
+      gateGradient: kernel("gateGradient"),
+      spread: kernel("spread"),
+      spreadRows: kernel("spreadRows"),
+    };
   };
   const both = (kind: "software" | "hardware") => ({
     vec4: of(kind, "vec4"),
@@ -64,6 +73,16 @@ function plan(run: Run, x: Tensor, gate: "sigmoid" | "none") {
   return { kernel, half, groups: images * blocks, params: { rows, cols, blocks }, span };
 }
 type Plan = ReturnType<typeof plan>;
+
+const TABLE = 512; // of the kernel
+/** The grid of `forwardRows` and `spreadRows`, where they are the faster way: one workgroup a stretch of rows. */
+function rowwise(run: Run, { params }: Plan, images: number, scale: number) {
+  const { rows, cols } = params;
+  if (run.adapter.kind !== "software" || cols < COLUMNS || cols > TABLE) return null;
+  const span = Math.max(8, Math.ceil(rows / Math.ceil(64 / images))); // gates are worth some rows
+  const spans = Math.ceil(rows / span);
+  return { ...params, scale, span, spans, groups: images * spans };
+}
 /** The grid over spans of rows, and that over whole images. */
 function spanning({ params, groups, span }: Plan, scale: number) {
   const spans = Math.ceil(params.rows / span);
@@ -73,12 +92,23 @@ const imagewise = ({ params, groups }: Plan, scale: number) => {
   return { ...params, scale, span: params.rows, spans: 1, groups };
 };
 
+function scaleBy(
+  run: Run,
+  x: Tensor,
+  h: Tensor,
+  y: Tensor,
+  scale: number,
+  gate: "sigmoid" | "none",
+): void {
+  const p = plan(run, x, gate);
+  const rows = rowwise(run, p, x.shape[0]!, scale);
+  const params = rows ?? spanning(p, scale);
+  const kernel = rows ? p.kernel.forwardRows : p.kernel.forward;
+  run(kernel, { x, h, y }, params, [params.groups * kernel.workgroup[0]]);
+}
 /** `y = x * scale * sigmoid(h)`. For the rules of other ops. */
 export function scaleInto(run: Run, x: Tensor, h: Tensor, y: Tensor, scale: number): void {
-  const p = plan(run, x, "sigmoid");
-  const params = spanning(p, scale);
-  const { forward } = p.kernel;
-  run(forward, { x, h, y }, params, [params.groups * forward.workgroup[0]]);
+  scaleBy(run, x, h, y, scale, "sigmoid");
 }
 /** The gradient of h in it. */
 export function gateGradientInto(
@@ -97,9 +127,10 @@ export function spreadInto(
   scale: number,
 ): void {
   const p = plan(run, tensors.dy, "sigmoid");
-  const params = spanning(p, scale);
-  const { spread } = p.half;
-  run(spread, tensors, params, [params.groups * spread.workgroup[0]]);
+  const rows = rowwise(run, p, tensors.dy.shape[0]!, scale);
+  const params = rows ?? spanning(p, scale);
+  const kernel = rows ? p.half.spreadRows : p.half.spread;
+  run(kernel, tensors, params, [params.groups * kernel.workgroup[0]]);
 }
 
 /** The same from plain ops. */
@@ -137,12 +168,8 @@ export const scaleChannels = /* @__PURE__ */ defineOp({
       throw new ShapeError(`scaleChannels: gate '${gate}' is none of sigmoid, none`);
     return x.shape;
   },
-  forward: (run, { x, h, y }, { scale = 1, gate = "sigmoid" }) => {
-    const p = plan(run, x, gate);
-    const params = spanning(p, scale);
-    const { forward } = p.kernel;
-    run(forward, { x, h, y }, params, [params.groups * forward.workgroup[0]]);
-  },
+  forward: (run, { x, h, y }, { scale = 1, gate = "sigmoid" }) =>
+    scaleBy(run, x, h, y, scale, gate),
   backward: (run, { x, h, dy, dx, dh }, { scale = 1, gate = "sigmoid" }) => {
     const p = plan(run, x, gate);
     const tensors = {
