@@ -45,9 +45,9 @@ fn rates(b: Block) -> Rates {
 struct Stepped {
   w: vec4f,
   m: vec4f,
-  ema: vec4f,
 }
-fn stepped(r: Rates, x: vec4f, gradient: vec4f, old: vec4f, average: vec4f) -> Stepped {
+fn averaged(r: Rates, x: vec4f, average: vec4f) -> vec4f { return average * r.ema.x + x * r.ema.y; }
+fn stepped(r: Rates, x: vec4f, gradient: vec4f, old: vec4f) -> Stepped {
   var s: Stepped;
   var d = select(gradient, gradient + r.decay * x, r.decays);
   if (MOMENTUM) {
@@ -55,7 +55,6 @@ fn stepped(r: Rates, x: vec4f, gradient: vec4f, old: vec4f, average: vec4f) -> S
     d = select(s.m, d + r.momentum * s.m, r.nesterov);
   }
   s.w = x - r.lr * d;
-  if (EMA) { s.ema = average * r.ema.x + s.w * r.ema.y; }
   return s;
 }
 
@@ -63,13 +62,11 @@ fn update_element(r: Rates, e: u32, f: f32) {
   let i = e / 4u;
   let c = e % 4u;
   var old = 0.0;
-  var average = 0.0;
   if (MOMENTUM) { old = m[i][c]; }
-  if (EMA) { average = ema[i][c]; }
-  let s = stepped(r, vec4f(w[i][c]), vec4f(g[i][c] * f), vec4f(old), vec4f(average));
-  w[i][c] = s.w.x;
+  let s = stepped(r, vec4f(w[i][c]), vec4f(g[i][c] * f), vec4f(old));
   if (MOMENTUM) { m[i][c] = s.m.x; }
-  if (EMA) { ema[i][c] = s.ema.x; }
+  w[i][c] = s.w.x;
+  if (EMA) { ema[i][c] = averaged(r, s.w, vec4f(ema[i][c])).x; }
 }
 
 fn update(b: Block, lid: u32, f: vec4f) {
@@ -79,15 +76,14 @@ fn update(b: Block, lid: u32, f: vec4f) {
     for (var e = begin(b, lid); e < b.end; e += stride) { update_element(r, e, f.x); }
     return;
   }
-  for (var i = begin(b, lid); i < b.end; i += stride) {
+  let end = b.end;
+  for (var i = begin(b, lid); i < end; i += stride) {
     var old = vec4f();
-    var average = vec4f();
     if (MOMENTUM) { old = m[i]; }
-    if (EMA) { average = ema[i]; }
-    let s = stepped(r, w[i], g[i] * f, old, average);
-    w[i] = s.w;
+    let s = stepped(r, w[i], g[i] * f, old);
     if (MOMENTUM) { m[i] = s.m; }
-    if (EMA) { ema[i] = s.ema; }
+    w[i] = s.w;
+    if (EMA) { ema[i] = averaged(r, s.w, ema[i]); } // as late as this: fewer values live at once
   }
   if (lid < b.tail) { update_element(r, 4u * b.end + lid, f.x); }
 }
