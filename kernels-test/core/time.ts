@@ -1,5 +1,5 @@
 // Cases of `gpu.time`: what it measures, and that it leaves nothing behind. No figure is judged.
-import { defineKernel, KernelError, RecordError } from "../../src/index.ts";
+import { defineKernel, KernelError, ops, RecordError } from "../../src/index.ts";
 import { assert, type Case, equal, equalBits, throws } from "../harness.ts";
 import { f32 } from "./net.ts";
 import { scale } from "./toy.ts";
@@ -35,6 +35,19 @@ export const cases: readonly Case[] = [
       const copied = await gpu.time(() => void gpu.zeros([4]).dispose());
       equal("clock", copied.clock, "host");
       equalBits("x stands", await x.data(), [1, 2, 3]);
+    },
+  },
+  {
+    name: "time of replays that read images is from the first of them to the last",
+    async run(gpu) {
+      using x = gpu.zeros([256, 256]);
+      const product = gpu.record(() => ops.matmul(x, x));
+      product();
+      const { seconds } = await gpu.time(() => {
+        for (let i = 0; i < 10; i++) product();
+      });
+      assert(seconds > 0 && seconds < 60, "a time", seconds);
+      product.dispose();
     },
   },
   {

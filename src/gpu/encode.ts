@@ -118,9 +118,9 @@ export class Encoder {
    * them do not count.
    */
   async time(commands: readonly Command[], expected: number): Promise<Timing> {
-    const first = commands.find((c) => c.kind === "dispatch" || c.kind === "draw");
+    const first = commands.findIndex((c) => c.kind === "dispatch" || c.kind === "draw");
     const passes = commands.filter(
-      (c, i) => c === first || (c.kind === "dispatch" && commands[i - 1]?.kind !== "dispatch"),
+      (c, i) => i === first || (c.kind === "dispatch" && commands[i - 1]?.kind !== "dispatch"),
     ).length;
     const { gpu, info } = this.device;
     if (passes === 0 || !info.features.has("timestamp-query")) {
