@@ -10,6 +10,7 @@ import * as ops from "../ops/index.ts";
 import { convFlops } from "./flops.ts";
 import { type Layer, param } from "./layer.ts";
 import { keysFor, type Mode, meanVariance, squeezeExcite, wsConv2d } from "./layers.ts";
+import { standardized } from "./standardized.ts";
 
 export type { ActivationKind };
 export type ConvSpec = {
@@ -68,13 +69,22 @@ export interface BlockOutputs {
   readonly resAvgVar: Tensor;
 }
 
+export interface BlockMode extends Mode {
+  /** The weights are standardized already (`standardized`); default: the block does its own, all at once. */
+  readonly standardized?: boolean;
+}
+
 /** `(params, x, mode)`: `[n, h, w, inCh]` -> `[n, ceil(h/stride), ceil(w/stride), outCh]`. */
-export type Block<S = BlockSpec, C = BlockConfig> = Layer<S, [x: Tensor, mode: Mode], Tensor> & {
+export type Block<S = BlockSpec, C = BlockConfig> = Layer<
+  S,
+  [x: Tensor, mode: BlockMode],
+  Tensor
+> & {
   readonly config: C;
   /** Keys that one training application draws: 0 or 1. */
   readonly draws: number;
   /** The result with the reference's second one. */
-  readonly outputs: (params: Params<S>, x: Tensor, mode: Mode) => BlockOutputs;
+  readonly outputs: (params: Params<S>, x: Tensor, mode: BlockMode) => BlockOutputs;
   /** The reference's count for an input of h by w. */
   readonly countFlops: (h: number, w: number) => number;
 };
@@ -136,22 +146,23 @@ export function block(plan: BlockPlan): Block {
   };
 
   const act = (x: Tensor, scale = 1) => ops.scaledActivation(x, { kind: activation, scale });
-  function compute(p: BlockParams, x: Tensor, mode: Mode) {
+  function compute(params: BlockParams, x: Tensor, mode: BlockMode) {
+    const p = mode.standardized ? params : standardized(params);
     const start = act(x, beta);
     let shortcut = x;
     if (p.convShortcut) {
       const pooled = stride > 1 && plan.shortcut === "pool";
       const to = pooled ? ops.avgPool(start, { window: 2, stride: 2, padding: "SAME" }) : start;
-      shortcut = convShortcut(p.convShortcut, to);
+      shortcut = convShortcut.ready(p.convShortcut, to);
     }
     const excited = (h: Tensor, after: "conv1" | "conv2") =>
       se && p.squeezeExcite && excite?.after === after
         ? se.excite(p.squeezeExcite, h, { scale: 2 })
         : h;
-    let h = conv1(p.conv1, act(conv0(p.conv0, start)));
-    if (p.conv1b) h = conv1b(p.conv1b, act(h));
+    let h = conv1.ready(p.conv1, act(conv0.ready(p.conv0, start)));
+    if (p.conv1b) h = conv1b.ready(p.conv1b, act(h));
     h = excited(h, "conv1");
-    const branch = excited(conv2(p.conv2, act(h)), "conv2");
+    const branch = excited(conv2.ready(p.conv2, act(h)), "conv2");
     const kept = dropped(name, branch, mode, rate);
     return { branch, out: ops.residual(kept, shortcut, p.skipGain, { alpha }) };
   }
@@ -197,12 +208,12 @@ export function residualBlock<S, C>(
     compute,
     ...rest
   }: Pick<Block<S, C>, "config" | "draws" | "countFlops"> & {
-    readonly compute: (p: Params<S>, x: Tensor, mode: Mode) => { branch: Tensor; out: Tensor };
+    readonly compute: (p: Params<S>, x: Tensor, mode: BlockMode) => { branch: Tensor; out: Tensor };
   },
 ): Block<S, C> {
-  const apply = (p: Params<S>, x: Tensor, mode: Mode): Tensor =>
+  const apply = (p: Params<S>, x: Tensor, mode: BlockMode): Tensor =>
     x.gpu.scope(() => compute(p, x, mode).out);
-  const outputs = (p: Params<S>, x: Tensor, mode: Mode): BlockOutputs =>
+  const outputs = (p: Params<S>, x: Tensor, mode: BlockMode): BlockOutputs =>
     x.gpu.scope(() => {
       const { branch, out } = compute(p, x, mode);
       return { out, resAvgVar: meanVariance(branch) };

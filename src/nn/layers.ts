@@ -46,7 +46,8 @@ const pair = (n: number | readonly [number, number]) => (typeof n === "number" ?
 
 /**
  * `base.py: WSConv2D`: convolution with scaled weight standardization, a gain, and always a bias.
- * `(params, x, { eps = 1e-4 }?)`: `[n, h, w, inCh]` -> `[n, h', w', outCh]`.
+ * `(params, x, { eps = 1e-4 }?)`: `[n, h, w, inCh]` -> `[n, h', w', outCh]`. Its `ready(params, x)`
+ * takes a weight that is standardized already (`standardized`, which does all of a tree at once).
  * @throws ShapeError for channels that `groups` does not divide.
  */
 export function wsConv2d({ inCh, outCh, kernelShape, groups = 1, ...rest }: ConvOptions) {
@@ -58,10 +59,15 @@ export function wsConv2d({ inCh, outCh, kernelShape, groups = 1, ...rest }: Conv
     gain: param([outCh], ones),
     bias: param([outCh], zeros),
   };
-  return layer(spec, (p, x: Tensor, { eps = 1e-4 }: { readonly eps?: number } = {}): Tensor => {
-    const w = ops.standardize(p.w, p.gain, { eps });
-    return ops.conv2d(x, w, p.bias, { stride, padding, dilation, groups });
+  const ready = layer(spec, (p, x: Tensor): Tensor => {
+    return ops.conv2d(x, p.w, p.bias, { stride, padding, dilation, groups });
   });
+  const own = layer(
+    spec,
+    (p, x: Tensor, { eps = 1e-4 }: { readonly eps?: number } = {}): Tensor =>
+      ready({ ...p, w: ops.standardize(p.w, p.gain, { eps }) }, x),
+  );
+  return Object.assign(own, { ready });
 }
 
 export interface PlainConvOptions extends ConvOptions {
