@@ -3,6 +3,7 @@ import { type Box, type Placed, place, type Segment } from "./labels.ts";
 import { digits, families } from "./report.ts";
 import type { Peak } from "./roofline.ts";
 import { adapterOf, type Report, type Row } from "./row.ts";
+import { type Style, styleOf } from "./styles.ts";
 
 const [WIDTH, HEIGHT] = [1200, 760];
 const PLOT = { left: 78, right: 985, top: 96, bottom: 690 };
@@ -10,30 +11,6 @@ const RADIUS = 4.6;
 const SIZE = 11.5; // of a dot's name
 const INK = "#1f2933";
 const GREY = "#5c6670";
-/** After Okabe and Ito, to be told apart without red and green, and dark enough for text. Then again in another shape. */
-const COLOURS = [
-  ...["#0072b2", "#c24e00", "#007f5f", "#a8417e"],
-  ...["#8a6100", "#5b4ea1", "#4d4d4d", "#9c1c3a"],
-];
-/** Around the middle: a dot, a square, a triangle. */
-const SHAPES = [
-  (r: number) => `M${-r} 0A${r} ${r} 0 1 0 ${r} 0A${r} ${r} 0 1 0 ${-r} 0Z`,
-  (r: number) => `M${-0.88 * r} ${-0.88 * r}H${0.88 * r}V${0.88 * r}H${-0.88 * r}Z`,
-  (r: number) => `M0 ${-1.15 * r}L${1.1 * r} ${0.85 * r}H${-1.1 * r}Z`,
-];
-
-/** How a family is drawn, and whether it has so many members that their names go without its own. */
-interface Style {
-  readonly colour: string;
-  readonly shape: (radius: number) => string;
-  readonly many: boolean;
-}
-const styleOf = (i: number, members: number): Style => ({
-  colour: COLOURS[i % COLOURS.length]!,
-  shape: SHAPES[Math.floor(i / COLOURS.length) % SHAPES.length]!,
-  many: members > 12,
-});
-
 interface Dot {
   readonly row: Row;
   readonly style: Style;

@@ -269,17 +269,11 @@ export class Gpu {
 
   memory(): MemoryReport {
     const { memory, recorder } = this.internals;
-    const { live, free, created, liveBytes, bytes, peakBytes } = memory.pool.figures;
     const alive = memory.persistent
-      .map((s) => ({ op: s.label, bytes: s.bytes, ...(s.site ? { site: s.site } : {}) }))
+      .map((s) => ({ op: s.label, bytes: s.bytes, ...(s.site && { site: s.site }) }))
       .sort((a, b) => b.bytes - a.bytes || (a.op < b.op ? -1 : 1));
     return {
-      live,
-      free,
-      created,
-      liveBytes,
-      bytes,
-      peakBytes,
+      ...memory.pool.figures,
       imageBytes: recorder.images.bytes,
       ...recorder.pipelines.cached,
       alive,
