@@ -36,8 +36,8 @@ const weights = /* @__PURE__ */ spanKernel(source, {
 
 /**
  * Whether a workgroup an image is the faster way. It reads all weights for each image, where a product reads them once
- * for several: measured on two cores the dispatches that it saves are worth 2^18 elements of a weight. On a GPU one
- * workgroup has one compute unit's share of the bandwidth, so that the images do not count; not measured there.
+ * for several: counted in instructions, the dispatches that it saves are worth 2^18 elements of a weight on two cores. On
+ * a GPU one workgroup has one compute unit's share of the bandwidth, so that the images do not count. Neither is measured.
  */
 function small(run: Run, x: Tensor, w0: Tensor): boolean {
   const [c, h] = w0.shape as [number, number];
