@@ -179,6 +179,8 @@ async function begin(
 function rowOf({ row, whole, plain, wholes, plains }: Entry, peak: Peak): Row {
   const stats = statsOf(wholes);
   const other = plain && statsOf(plains);
+  if (![stats, ...(other ? [other] : [])].every(({ min }) => min > 0))
+    return { ...row, failed: `the clock gave times that are not above 0: ${stats.min} s at least` };
   return {
     ...row,
     time: {

@@ -113,6 +113,7 @@ fn rows(
 
 // Leading or middle axes: a workgroup takes CX neighbouring outputs (of V) in WG / CX slices of the rows of one chunk.
 const CX: u32 = 64u;
+const RUN: u32 = 64u; // rows are added in runs, then the runs: long columns keep their digits
 var<workgroup> slices: array<V, WG>;
 
 @compute @workgroup_size(WG)
@@ -132,25 +133,30 @@ fn columns(
   let c = i % cols;
   let live = i < outputs && chunk < p.splits;
 
-  var a0 = V(p.start);
-  var a1 = a0;
-  var a2 = a0;
-  var a3 = a0;
+  var sum = V(p.start);
   if (live) {
     let base = o * p.rows * cols + c;
     let end = min((chunk + 1u) * p.chunk, p.rows);
+    let start = sum;
     var s = V();
     if (TERM != PLAIN) { s = stats[i]; }
-    var r = chunk * p.chunk + lid / CX;
-    for (; r + 3u * SY < end; r += 4u * SY) {
-      a0 = combine(a0, term(x[base + r * cols], s));
-      a1 = combine(a1, term(x[base + (r + SY) * cols], s));
-      a2 = combine(a2, term(x[base + (r + 2u * SY) * cols], s));
-      a3 = combine(a3, term(x[base + (r + 3u * SY) * cols], s));
+    for (var first = chunk * p.chunk + lid / CX; first < end; first += RUN * SY) {
+      let last = min(first + RUN * SY, end);
+      var a0 = start;
+      var a1 = start;
+      var a2 = start;
+      var a3 = start;
+      var r = first;
+      for (; r + 3u * SY < last; r += 4u * SY) {
+        a0 = combine(a0, term(x[base + r * cols], s));
+        a1 = combine(a1, term(x[base + (r + SY) * cols], s));
+        a2 = combine(a2, term(x[base + (r + 2u * SY) * cols], s));
+        a3 = combine(a3, term(x[base + (r + 3u * SY) * cols], s));
+      }
+      for (; r < last; r += SY) { a0 = combine(a0, term(x[base + r * cols], s)); }
+      sum = combine(sum, combine(combine(a0, a1), combine(a2, a3)));
     }
-    for (; r < end; r += SY) { a0 = combine(a0, term(x[base + r * cols], s)); }
   }
-  var sum = combine(combine(a0, a1), combine(a2, a3));
   if (SY > 1u) {
     slices[lid] = sum;
     workgroupBarrier();

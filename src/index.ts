@@ -1,6 +1,6 @@
 // The public surface, and nothing else.
 export type { Run, Threads } from "./core/dispatch.ts";
-export type { Gpu, MemoryReport } from "./core/gpu.ts";
+export type { DispatchInfo, Gpu, MemoryReport } from "./core/gpu.ts";
 export {
   grad,
   remat,
@@ -13,8 +13,8 @@ export {
 export type { Given, GivenArgs, Host, HostArray, HostTree, Lazy, LazyTree } from "./core/host.ts";
 export type { Initializer, InitOptions, ParamSpec, Params, SpecTree } from "./core/init.ts";
 export { defineOp } from "./core/op.ts";
-export type { Op, OpSpec } from "./core/opTypes.ts";
 export { type OpenOptions, openGpu } from "./core/open.ts";
+export type { Op, OpSpec } from "./core/opTypes.ts";
 export * as random from "./core/random.ts";
 export type { Recorded, RecordOptions } from "./core/record.ts";
 export { type DType, type Shape, Tensor } from "./core/tensor.ts";
