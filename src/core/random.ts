@@ -20,10 +20,12 @@ export interface KeySequence {
   next(): Key;
 }
 
-interface U32Host extends Host {
+/** Unsigned words on the host. */
+export interface U32Host extends Host {
   readonly data: Uint32Array<ArrayBuffer>;
 }
-interface F32Host extends Host {
+/** Floats on the host. */
+export interface F32Host extends Host {
   readonly data: Float32Array<ArrayBuffer>;
 }
 
