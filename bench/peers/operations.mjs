@@ -61,7 +61,7 @@ function sum() {
       (a) =>
         np.sum(a),
     tfjs: (tf) => (a) => tf.sum(a),
-    ort: { op: "ReduceSum" },
+    ort: { op: "ReduceSum", attributes: { keepdims: 0 } },
   };
 }
 

@@ -2,8 +2,9 @@
 // operation is compared is compare.mjs; what is compared is operations.mjs.
 //
 //   npm run bench:peers -- --help
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
+import { withReport } from "../../dist/bench/document.js";
 import { roofline } from "../../dist/bench/roofline.js";
 import { withGpu } from "../../dist/cli/adapter.js";
 import { checkFile, help, pattern, read } from "../../dist/cli/args.js";
@@ -23,6 +24,7 @@ const command = {
     },
     rounds: { type: "integer", min: 1, help: "calls of each library that are timed (11)" },
     json: { type: "text", optional: true, value: "FILE", help: "the rows, to FILE or stdout" },
+    markdown: { type: "text", value: "FILE", help: "a table, between the marks of FILE" },
   },
 };
 
@@ -30,7 +32,8 @@ const WHERE = `nfgrad ${command.name}`;
 
 function optionsOf(args) {
   const { values } = read(command, args);
-  if (typeof values.json === "string") checkFile(WHERE, "json", values.json);
+  for (const name of ["json", "markdown"])
+    if (typeof values[name] === "string") checkFile(WHERE, name, values[name]);
   return { rounds: 11, shapes: "table", filter: "", ...values };
 }
 
@@ -91,6 +94,27 @@ function lines({ row, errors }) {
   ];
 }
 
+/** The same as a table. */
+function table({ adapter, peak, rows }) {
+  const head = ["operation", "ours", "best peer", "ratio of medians", "of minima", "of peak"];
+  const ms = (seconds) => `${(1000 * seconds).toPrecision(3)} ms`;
+  const body = rows.map(({ op, ours, peers, ratioMedian, ratioMin, percentOfPeak }) => {
+    const [best] = Object.entries(peers).sort(([, a], [, b]) => a.median - b.median);
+    const share = percentOfPeak === null ? "" : `${percentOfPeak.toFixed(0)} %`;
+    const than = best
+      ? [`${best[0]} ${ms(best[1].median)}`, ratioMedian.toFixed(1), ratioMin.toFixed(1)]
+      : ["", "", ""];
+    return [op, ms(ours.median), ...than, share];
+  });
+  const line = (cells) => `| ${cells.join(" | ")} |`;
+  return [
+    `${adapter}; peak ${peak.gflops.toFixed(0)} GFLOP/s, copy ${peak.copyGBs.toFixed(1)} GB/s. One run; medians.`,
+    "",
+    ...[head, head.map((_, i) => (i < 1 ? "---" : "--:")), ...body].map(line),
+    "",
+  ].join("\n");
+}
+
 /** All rows, each told as soon as it is there. */
 async function rowsOf(gpu, operations, count) {
   await shareAdapter();
@@ -117,7 +141,7 @@ async function main() {
     console.log(help(command));
     return;
   }
-  const { json, rounds, tuning, adapter = process.env.NFGRAD_ADAPTER } = options;
+  const { json, markdown, rounds, tuning, adapter = process.env.NFGRAD_ADAPTER } = options;
   const operations = chosen(options);
   if (json === true) console.log = console.error; // the rows have stdout for themselves
   let result;
@@ -131,6 +155,9 @@ async function main() {
   const text = `${JSON.stringify(result, null, 2)}\n`;
   if (json === true) await new Promise((done) => process.stdout.write(text, done));
   else if (json) writeFileSync(json, text);
+  if (!markdown) return;
+  const before = existsSync(markdown) ? readFileSync(markdown, "utf8") : null;
+  writeFileSync(markdown, withReport(before, table(result), markdown, "peers"));
 }
 
 try {
