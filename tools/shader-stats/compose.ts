@@ -16,10 +16,14 @@ export async function compose(): Promise<void> {
   const { tileJobs, otherJobs } = await import("./tiles.ts");
   const gpu = await engine.openGpu({ device: pretended(await chipAdapter()) });
   for (const spec of await opCases()) forwardAndBackward(engine, gpu, spec);
+  await optimizerSteps(engine, gpu);
   await gpu.sync();
   observeKernels(null);
   const others = [...otherJobs(gpu.info), ...seen.filter(isOurs).map(jobOf)];
   const each = new Map(others.map((job) => [keyOf(job), job]));
+  for (const file of readdirSync("shaders").filter((f) => f.endsWith(".wgsl")))
+    if (!others.some(({ label }) => label.startsWith(`shaders/${file}:`)))
+      throw new Error(`no kernel of shaders/${file} was composed: nothing that runs here needs it`);
   mark(`composed ${JSON.stringify([...tileJobs(), ...each.values()])}`);
 }
 
@@ -64,6 +68,45 @@ function forwardAndBackward({ ops, vjp, Tensor }: Engine, gpu: OpenGpu, spec: Op
     return [];
   });
   for (const t of Object.values(inputs)) t.dispose();
+}
+
+/** A step of each optimizer with each set of buffers, and what stands around them. */
+async function optimizerSteps({ optim, tree }: Engine, gpu: OpenGpu): Promise<void> {
+  const { gradient, inArenas, long, mixed, weights } = await import("../../kernels-test/sgd.ts");
+  const shapes = { ...mixed, ...long }; // units of one block, and of several
+  const params = inArenas(gpu, weights(shapes));
+  const grads = inArenas(gpu, gradient(shapes, 0));
+  const step = { lr: 0.1, step: 1 };
+  const betas = [null, 0.9];
+  for (const ema of [{}, { ema: { decay: 0.9 } }]) {
+    const all = [
+      ...betas.flatMap((momentum) => [
+        optim.sgdAgc(params, { momentum, ...ema }),
+        optim.rmsprop(params, { momentum, ...ema }),
+      ]),
+      ...betas.flatMap((beta1) =>
+        betas.flatMap((beta2) => [
+          optim.adam(params, { beta1, beta2, ...ema }),
+          optim.adamw(params, { beta1, beta2, ...ema }),
+        ]),
+      ),
+      optim.fromage(params, ema),
+    ];
+    for (const optimizer of all) {
+      optimizer.update(grads, step);
+      optimizer.dispose();
+    }
+  }
+  const average = optim.ema(params, { decay: 0.9 });
+  average.update(step);
+  for (const rule of ["optim", "optax"] as const) {
+    const clip = optim.adaptiveGradClip(params, { rule });
+    clip(grads);
+    clip.dispose();
+  }
+  const sam = optim.sam(optim.sgd(params));
+  sam.update(() => ({ value: gpu.zeros([]), grads }), step);
+  tree.dispose([params, grads]);
 }
 
 /** A device as the engine sees it, with an adapter's limits and features: nothing is behind it. */
