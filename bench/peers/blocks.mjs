@@ -62,7 +62,7 @@ export function blockOperation() {
       const nodes = paths.map((path) => o.input(data[path], params[path].shape));
       const input = o.input(x, image.shape);
       const y = block(o, treeOf(paths, nodes), input, config);
-      return backward(y, dy, [input, ...nodes]).map((grad) => ({ data: grad }));
+      return backward(y, dy, [input, ...nodes]);
     },
     prepare: {
       async ours(gpu, { x, dy, ...hosts }) {
@@ -133,12 +133,13 @@ export function stepOperation() {
       const nodes = paths.map((path) => o.input(data[path], params[path].shape));
       const logits = nfnet(o, treeOf(paths, nodes), o.input(x0, image.shape), model.blocks);
       const { loss, grad } = smoothedLoss(logits, labelsOf(0), smoothing);
-      const moved = backward(logits, grad, nodes).map((g, i) => {
+      const moved = backward(logits, grad, nodes).map(({ data: g, scale }, i) => {
         const { data: w, shape } = nodes[i];
-        return stepped(w, g, new Float64Array(w.length), shape, rules[i], { lr, momentum });
+        const still = new Float64Array(w.length);
+        const [data, m] = stepped(w, g, still, shape, rules[i], { lr, momentum });
+        return [{ data }, { data: m, scale }];
       });
-      const all = [[loss], ...moved.map(([w]) => w), ...moved.map(([, m]) => m)];
-      return all.map((data) => ({ data }));
+      return [{ data: [loss] }, ...moved.map(([w]) => w), ...moved.map(([, m]) => m)];
     },
     prepare: {
       async ours(gpu, hosts) {

@@ -98,7 +98,7 @@ function tiny() {
   };
   return {
     name: "300 tiny dispatches",
-    kind: "elementwise",
+    kind: "chain",
     inputs: { x: { shape } },
     outs: [{ shape }],
     expected: ({ x }) => values(4096, (i) => x[i] + 30),

@@ -72,10 +72,14 @@ export const geluSlope = (x) => {
   return GAMMA * 0.5 * (1 + t + x * (1 - t * t) * ROOT * (1 + 3 * CUBE * x * x));
 };
 
-/** The operations of nets.mjs on a tape in f64; `backward` gives the gradients of inputs. */
+/**
+ * The operations of nets.mjs on a tape in f64. `backward` gives the gradients of inputs as `{ data, scale }`; the scale
+ * is there where a gradient is one sum that may cancel.
+ */
 export function reference() {
   const t = f64Tape();
   const grads = new Map();
+  const scales = new Map();
   const o = {
     input(data, shape) {
       const x = t.leaf(shape, data, (grad) => grads.set(x, grad));
@@ -89,11 +93,23 @@ export function reference() {
     mean: t.mean,
     excite: t.excite,
     pool: t.avgPool,
-    residual: t.residual,
+    residual(x, shortcut, gain, alpha) {
+      // A copy of the shortcut sees the gradient that arrives here: that of the gain is a sum of x times it.
+      const seen = t.leaf(shortcut.shape, shortcut.data, (dy) => {
+        shortcut.grad ??= new Float64Array(dy.length);
+        let magnitude = 0;
+        for (let i = 0; i < dy.length; i++) {
+          shortcut.grad[i] += dy[i];
+          magnitude += Math.abs(alpha * x.data[i] * dy[i]);
+        }
+        scales.set(gain, magnitude);
+      });
+      return t.residual(x, seen, gain, alpha);
+    },
   };
   const backward = (y, dy, inputs) => {
     t.backward(y, dy);
-    return inputs.map((x) => grads.get(x));
+    return inputs.map((x) => ({ data: grads.get(x), scale: scales.get(x) }));
   };
   return { o, backward };
 }
