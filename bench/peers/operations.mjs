@@ -47,7 +47,7 @@ function elementwise() {
 function sum() {
   return {
     name: "sum 4M",
-    kind: "sum",
+    kind: "total",
     bytes: 4 * M4,
     inputs: { x: { shape: [M4] } },
     outs: [{ shape: [] }],
