@@ -31,6 +31,7 @@ fn begin(b: Block, lid: u32) -> u32 {
   return select(b.end, b.start + lid / b.lanes * b.row + lane, lane < b.width);
 }
 
+const SQUARES: u32 = 64u; // rows whose squares are added before the rest: long columns keep their digits
 /** Squares of this thread's elements; of a run, or of scalars, in .x. */
 fn squares(b: Block, lid: u32) -> Sums {
   var s = Sums();
@@ -44,11 +45,17 @@ fn squares(b: Block, lid: u32) -> Sums {
     }
     return s;
   }
-  for (var i = begin(b, lid); i < b.end; i += stride) {
-    let x = w[i];
-    let d = g[i];
-    s.w += x * x;
-    s.g += d * d;
+  for (var first = begin(b, lid); first < b.end; first += SQUARES * stride) {
+    let last = min(first + SQUARES * stride, b.end);
+    var t = Sums();
+    for (var i = first; i < last; i += stride) {
+      let x = w[i];
+      let d = g[i];
+      t.w += x * x;
+      t.g += d * d;
+    }
+    s.w += t.w;
+    s.g += t.g;
   }
   if (b.join == 1u) {
     if (lid < b.tail) {
