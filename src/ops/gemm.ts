@@ -12,7 +12,18 @@ import type { Run } from "../core/dispatch.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { sumRows } from "./reduce.ts";
-import { choose, type Geometry, nameOf, type Pass, sizesOf, up, type Variant } from "./variants.ts";
+import {
+  canDraw,
+  choose,
+  type Geometry,
+  nameOf,
+  type Pass,
+  sizesOf,
+  tileOf,
+  up,
+  type Variant,
+  wholeQuads,
+} from "./variants.ts";
 
 const CORES = { lanes, tile, registers };
 const kernels = new Map<string, Kernel>();
@@ -41,8 +52,7 @@ function kernelOf(
 export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean, wSize: number) {
   const { core, lanes: size, wx, wy, rows, quads, depth, prefetch, splits } = variant;
   const { m, n, k, parts } = sizesOf(g, pass);
-  const x4 = [g.ci, g.xPixel, g.xSlice].every((v) => v % 4 === 0);
-  const y4 = [g.co, g.yPixel, g.wRow, g.ySlice, g.wSlice].every((v) => v % 4 === 0);
+  const { x4, y4 } = wholeQuads(g);
   const [a4, c4] = pass === "data" ? [y4, x4] : [x4, y4];
   const element = (whole: boolean) => (whole ? "vec4f" : "f32");
   const tapQuads = up(pass === "data" ? g.co : g.ci, 4);
@@ -58,13 +68,12 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean,
     BIAS: biased,
     ...{ LANES: size, WX: wx, WY: wy, ROWS: rows, QUADS: quads, DEPTH: depth, PREFETCH: prefetch },
   };
-  const tileM = core === "lanes" ? size * rows * wy : core === "tile" ? wy * rows : rows;
-  const tileN = core === "lanes" ? 4 * size * wx : core === "tile" ? wx * quads * 4 : quads * 4;
+  const { m: tileM, n: tileN, threads: workgroup } = tileOf(variant);
   const [columnTiles, rowTiles] = [up(n, tileN), up(m, tileM)];
   const tiles = columnTiles * rowTiles * g.slices * (pass === "weight" ? splits : parts);
   const hop = g.stride.map((s, i) => (pass === "data" ? s / gcd(s, g.dilation[i]!) : 1));
   const step = g.dilation.map((d, i) => (pass === "data" ? (-hop[i]! * d) / g.stride[i]! : d));
-  const threads = core === "lanes" ? size * wx * wy : core === "tile" ? wx * wy : 1;
+  const threads = core === "registers" ? 1 : workgroup; // of a tile
   const params = {
     ...{ batch: g.batch, h: g.h, w: g.w, oh: g.oh, ow: g.ow },
     ...{ kernelH: g.kernel[0], kernelW: g.kernel[1], strideH: g.stride[0], strideW: g.stride[1] },
@@ -75,7 +84,7 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean,
     ...{ xSlice: g.xSlice, ySlice: g.ySlice, wSlice: g.wSlice },
     ...{ wSize, columnTiles, rowTiles, tiles },
   };
-  const drawn = variant.images && a4 && y4; // an image has no other elements than whole quads
+  const drawn = variant.images && canDraw(g, pass);
   const kernel = kernelOf(c4 ? "quads" : "scalars", variant, drawn, knobs);
   return {
     ...{ kernel, params, threads: tiles * threads },

@@ -223,16 +223,11 @@ const rules = {
 
 /** Rows for `down` subgroups of them: the speed of a full tile, measured, times the part of the tiles that is full. */
 function rowsOf(down: number, most: number): number {
-  const speeds = [
-    [8, 1],
-    [4, 0.9],
-    [2, 0.7],
-    [1, 0.45],
-  ] as const;
-  const full = speeds.map(([rows, speed]) =>
-    rows > most ? 0 : (speed * down) / (up(down, rows) * rows),
-  );
-  return speeds[full.indexOf(Math.max(...full))]![0];
+  const speeds = { 8: 1, 4: 0.9, 2: 0.7, 1: 0.45 };
+  const worth = (rows: keyof typeof speeds) => speeds[rows] / (up(down, rows) * rows);
+  return ([8, 4, 2, 1] as const)
+    .filter((rows) => rows <= most)
+    .reduce((best, rows) => (worth(rows) > worth(best) ? rows : best));
 }
 
 /** Elements of an image as large as the specification's limits allow any adapter. */
@@ -244,8 +239,17 @@ function operands(g: Geometry, pass: Pass): number {
   const y = g.batch * g.oh * g.ow * g.co;
   return g.slices * { forward: x + w, data: y + w, weight: x + y }[pass];
 }
-/** Whether operands are no larger than images can be. */
-export const canDraw = (g: Geometry, pass: Pass): boolean => operands(g, pass) <= MOST_DRAWN;
+/** Whether the channels of x, and those of y and w, are whole quads wherever they begin. */
+export function wholeQuads(g: Geometry) {
+  const whole = (...steps: readonly number[]) => steps.every((v) => v % 4 === 0);
+  const x4 = whole(g.ci, g.xPixel, g.xSlice);
+  return { x4, y4: whole(g.co, g.yPixel, g.wRow, g.ySlice, g.wSlice) };
+}
+/** Whether operands are no larger than images can be, and whole quads. */
+export function canDraw(g: Geometry, pass: Pass): boolean {
+  const { x4, y4 } = wholeQuads(g);
+  return y4 && (x4 || pass === "data") && operands(g, pass) <= MOST_DRAWN;
+}
 
 /**
  * Whether the loads that images make cheaper outweigh the drawing: on lavapipe a load of 8 quads from an image saves 10 of
