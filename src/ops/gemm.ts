@@ -13,7 +13,6 @@ import type { Tensor } from "../core/tensor.ts";
 import { defineKernel, type Kernel } from "../gpu/kernel.ts";
 import { sumRows } from "./reduce.ts";
 import {
-  canDraw,
   choose,
   type Geometry,
   nameOf,
@@ -84,7 +83,7 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean,
     ...{ xSlice: g.xSlice, ySlice: g.ySlice, wSlice: g.wSlice },
     ...{ wSize, columnTiles, rowTiles, tiles },
   };
-  const drawn = variant.images && canDraw(g, pass);
+  const drawn = variant.images && a4 && y4; // an image has no other elements than whole quads
   const kernel = kernelOf(c4 ? "quads" : "scalars", variant, drawn, knobs);
   return {
     ...{ kernel, params, threads: tiles * threads },

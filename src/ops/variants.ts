@@ -245,18 +245,16 @@ export function wholeQuads(g: Geometry) {
   const x4 = whole(g.ci, g.xPixel, g.xSlice);
   return { x4, y4: whole(g.co, g.yPixel, g.wRow, g.ySlice, g.wSlice) };
 }
-/** Whether operands are no larger than images can be, and whole quads. */
-export function canDraw(g: Geometry, pass: Pass): boolean {
-  const { x4, y4 } = wholeQuads(g);
-  return y4 && (x4 || pass === "data") && operands(g, pass) <= MOST_DRAWN;
-}
+/** Whether operands are no larger than images can be. */
+export const canDraw = (g: Geometry, pass: Pass): boolean => operands(g, pass) <= MOST_DRAWN;
 
 /**
  * Whether the loads that images make cheaper outweigh the drawing: on lavapipe a load of 8 quads from an image saves 10 of
  * 16 ns, a quad costs 3 ns to draw, and the two copies 0.1 ms. Each operand is loaded once a tile that it meets.
  */
 function drawable({ vendor, images }: Adapter, g: Geometry, pass: Pass): boolean {
-  if (!images || !/mesa/i.test(vendor)) return false;
+  const { x4, y4 } = wholeQuads(g);
+  if (!images || !/mesa/i.test(vendor) || !y4 || !(x4 || pass === "data")) return false;
   const { m, n, k } = sizesOf(g, pass);
   const loaded = g.slices * (m * k * up(n, 32) + n * k * up(m, 32));
   return (1.25 * loaded - 3 * operands(g, pass)) / 4 > 1e5 && canDraw(g, pass);
