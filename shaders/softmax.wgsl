@@ -35,7 +35,8 @@ fn forward(
   @builtin(num_workgroups) nwg: vec3u,
   @builtin(local_invocation_index) lid: u32,
 ) {
-  for (var row = wid.x; row < p.rows; row += nwg.x) {
+  let block = (p.rows + nwg.x - 1u) / nwg.x; // neighbours: rows apart would be new pages to a software adapter each time
+  for (var row = wid.x * block; row < min((wid.x + 1u) * block, p.rows); row++) {
     let begin = row * p.n + lid;
     let end = (row + 1u) * p.n;
     // A thread's largest so far, and its sum of exp(x - largest): the row is read twice, not three times.
@@ -66,7 +67,8 @@ fn backward(
   @builtin(num_workgroups) nwg: vec3u,
   @builtin(local_invocation_index) lid: u32,
 ) {
-  for (var row = wid.x; row < p.rows; row += nwg.x) {
+  let block = (p.rows + nwg.x - 1u) / nwg.x; // neighbours: rows apart would be new pages to a software adapter each time
+  for (var row = wid.x * block; row < min((wid.x + 1u) * block, p.rows); row++) {
     let begin = row * p.n + lid;
     let end = (row + 1u) * p.n;
     var s = V();

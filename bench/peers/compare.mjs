@@ -1,14 +1,9 @@
 // One operation in all libraries: values held to f64, then timed turn by turn.
 import { statsOf } from "../../dist/bench/measure.js";
+import { patiently } from "../../dist/platform/node/index.js";
 import { hostInputs, ours, theirs } from "./runners.mjs";
 import { bounds, worstOf } from "./values.mjs";
 
-const nap = new Int32Array(new SharedArrayBuffer(4));
-/**
- * The part of a library's fastest call so far that the host sleeps: a pending promise of Dawn's takes a core. The same
- * part for all, and less than the whole: a longer sleep would be a floor on the time.
- */
-const ASLEEP = 0.8;
 /** Milliseconds of a round, and its most calls: results of all of them are alive until its end. */
 const ROUND = 60;
 const MOST_CALLS = 40;
@@ -43,11 +38,8 @@ function timed(call) {
     const started = performance.now();
     const made = [];
     for (let i = 0; i < calls; i++) made.push(await call());
-    const done = Promise.all(made.map((one) => one.done())); // jax-js computes nothing that nobody waits for
-    await new Promise(setImmediate); // what a library defers by a promise is submitted before the host sleeps
-    const asleep = ASLEEP * fastest * calls - (performance.now() - started);
-    if (asleep > 1) Atomics.wait(nap, 0, 0, asleep);
-    await done;
+    // jax-js computes nothing that nobody waits for. All are waited for alike, as nfgrad does: host asleep, core free.
+    await patiently(Promise.all(made.map((one) => one.done())));
     const ms = (performance.now() - started) / calls;
     fastest = fastest === 0 ? ms : Math.min(fastest, ms);
     for (const { drop } of made) drop();

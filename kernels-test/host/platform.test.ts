@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { DeviceError, FormatError } from "../../src/errors.ts";
 import * as browser from "../../src/platform/browser/index.ts";
 import * as node from "../../src/platform/node/index.ts";
@@ -54,6 +54,33 @@ test("what counts as software", () => {
   expect(isSoftware(info({ description: "Microsoft Basic Render Driver" }))).toBe(true);
   expect(isSoftware(info({ vendor: "nvidia", architecture: "hopper" }))).toBe(false);
   expect(isSoftware(info({ vendor: "mesa", description: "AMD RADV" }))).toBe(false);
+});
+
+describe("waiting beside a software adapter", () => {
+  const turns = (n: number): Promise<number> =>
+    new Promise((done) => setImmediate(() => done(n <= 1 ? 7 : turns(n - 1))));
+  test("gives what the promise gives", async () => {
+    expect(await node.patiently(turns(3))).toBe(7);
+    await expect(node.patiently(turns(2).then(() => Promise.reject(Error("no"))))).rejects.toThrow(
+      "no",
+    );
+  });
+  test("naps once a turn of the event loop, however many wait and waited before", async () => {
+    const naps = vi.spyOn(Atomics, "wait");
+    try {
+      for (let i = 0; i < 20; i++) await node.patiently(turns(2));
+      naps.mockClear();
+      await Promise.all([1, 2, 3].map(() => node.patiently(turns(40))));
+      expect(naps.mock.calls.length).toBeGreaterThan(30);
+      expect(naps.mock.calls.length).toBeLessThanOrEqual(41);
+      for (const [, , , ms] of naps.mock.calls) expect(ms).toBeLessThanOrEqual(1);
+      naps.mockClear();
+      await turns(10);
+      expect(naps.mock.calls.length).toBeLessThanOrEqual(1); // nobody waits
+    } finally {
+      naps.mockRestore();
+    }
+  });
 });
 
 describe("files in Node", () => {

@@ -232,13 +232,12 @@ export class Gpu {
 
   /**
    * How long the device takes for what `fn` (synchronous) asks for, in seconds: by timestamps around its dispatches
-   * where the adapter has them, else from the submit to the end. What `fn` makes is given back. `expected` seconds let
-   * the host sleep meanwhile, which on a software adapter is a core more for the device.
+   * where the adapter has them, else from the submit to the end. What `fn` makes is given back.
    */
-  time(fn: () => unknown, { expected = 0 }: { readonly expected?: number } = {}): Promise<Timing> {
+  time(fn: () => unknown): Promise<Timing> {
     const { recorder, memory } = this.internals;
     if (memory.current?.recording) throw new RecordError("time() inside a recorded function");
-    return recorder.time(() => void this.scope<void>(() => void fn()), expected);
+    return recorder.time(() => void this.scope<void>(() => void fn()));
   }
 
   /** What was asked of the device since the start. */

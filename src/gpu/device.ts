@@ -1,5 +1,5 @@
 // A device with what it can do, and the errors that it reports later. Knows nothing of tensors or commands.
-import { adapterHelp, languageFeatures, requestAdapter } from "#platform";
+import { adapterHelp, languageFeatures, patiently, requestAdapter } from "#platform";
 import { DeviceError, DeviceLostError, type NfgradError } from "../errors.ts";
 import { type AdapterKind, isSoftware } from "../platform/types.ts";
 
@@ -108,6 +108,11 @@ export class Device {
   check(user: string): void {
     if (this.#gone)
       throw new (this.#gone.constructor as typeof DeviceError)(`${user}: ${this.#gone.message}`);
+  }
+
+  /** Awaits what the device has to do first. */
+  wait<T>(promise: Promise<T>): Promise<T> {
+    return this.info.kind === "software" ? patiently(promise) : promise;
   }
 
   /** Waits for the reports of what was called so far, and throws the first. */

@@ -17,10 +17,6 @@ export interface Timing {
   readonly clock: "timestamp" | "host";
 }
 
-/** While a promise of Dawn's is pending, Node's main thread spins and takes a core from a software adapter. */
-const asleep = (seconds: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, 800 * seconds));
-
 const MAP_READ = 0x1;
 const QUERY_RESOLVE = 0x200;
 const COPY_SRC = 0x4;
@@ -113,11 +109,10 @@ export class Encoder {
   }
 
   /**
-   * Submits `commands`, whose pipelines are ready, and waits; the host sleeps for most of the `expected` seconds first.
-   * Timestamps lie around the first and last dispatch, with the images that they read: other copies before and behind
+   * Submits `commands`, whose pipelines are ready, and waits. Timestamps lie around the first and last dispatch, with the images that they read: other copies before and behind
    * them do not count.
    */
-  async time(commands: readonly Command[], expected: number): Promise<Timing> {
+  async time(commands: readonly Command[]): Promise<Timing> {
     const first = commands.findIndex((c) => c.kind === "dispatch" || c.kind === "draw");
     const passes = commands.filter(
       (c, i) => i === first || (c.kind === "dispatch" && commands[i - 1]?.kind !== "dispatch"),
@@ -126,8 +121,7 @@ export class Encoder {
     if (passes === 0 || !info.features.has("timestamp-query")) {
       const started = performance.now();
       this.encode([commands], Number.POSITIVE_INFINITY);
-      await asleep(expected);
-      await gpu.queue.onSubmittedWorkDone();
+      await this.device.wait(gpu.queue.onSubmittedWorkDone());
       return { seconds: (performance.now() - started) / 1000, clock: "host" };
     }
     const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 });
@@ -143,8 +137,7 @@ export class Encoder {
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
       gpu.queue.submit([encoder.finish()]);
-      await asleep(expected);
-      await staging.mapAsync(MAP_READ);
+      await this.device.wait(staging.mapAsync(MAP_READ));
       const [begin, end] = new BigUint64Array(staging.getMappedRange().slice(0));
       return { seconds: Number(end! - begin!) / 1e9, clock: "timestamp" };
     } catch (cause) {

@@ -210,7 +210,7 @@ export class Recorder {
       await this.drain();
       const error = this.#lost.get(staging); // another reader was told first
       if (error) throw error;
-      await staging.mapAsync(MAP_READ);
+      await this.device.wait(staging.mapAsync(MAP_READ));
       this.#arrived = Math.max(this.#arrived, uploaded);
       return staging.getMappedRange().slice(0);
     } catch (cause) {
@@ -223,7 +223,7 @@ export class Recorder {
   }
 
   /** Collects the commands of `fn` and how long the device takes for them, alone. */
-  async time(fn: () => void, expected: number): Promise<Timing> {
+  async time(fn: () => void): Promise<Timing> {
     await this.sync();
     let { commands } = this.collect(fn);
     if (commands.some((c) => c.kind === "dispatch" && !c.pipeline.ready)) {
@@ -231,7 +231,7 @@ export class Recorder {
       await this.sync(); // a kernel that does not compile throws here
       ({ commands } = this.collect(fn));
     }
-    return this.#encoder.time(commands, expected);
+    return this.#encoder.time(commands);
   }
 
   /** Waits until the device has done all. */
@@ -242,7 +242,7 @@ export class Recorder {
     this.#unstage();
     // Asked for before errors are waited for: each waiting is a turn of the event loop.
     const done = this.device.gpu.queue.onSubmittedWorkDone();
-    await Promise.all([done, this.device.settle()]);
+    await this.device.wait(Promise.all([done, this.device.settle()]));
     this.#arrived = Math.max(this.#arrived, uploaded);
     await this.device.settle();
   }

@@ -25,6 +25,8 @@ export interface Platform {
   requestAdapter(want?: AdapterKind): Promise<GPUAdapter | null>;
   /** Names of the WGSL language features that the shader compiler knows; empty before there was an adapter. */
   languageFeatures(): ReadonlySet<string>;
+  /** Awaits what a software adapter works at, without taking from it the core that it works on. */
+  patiently<T>(promise: Promise<T>): Promise<T>;
   /** What a user can do who has no adapter; the end of an error message. */
   readonly adapterHelp: string;
   /** The whole file. */

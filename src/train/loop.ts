@@ -106,7 +106,7 @@ export async function train(options: TrainOptions): Promise<{ net: Classifier; t
     break;
   }
 
-  const pace = pacer(gpu.info.kind === "software");
+  const pace = pacer();
   const first = plan.epoch * perEpoch;
   const started = performance.now();
   let step = first;

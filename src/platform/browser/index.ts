@@ -25,6 +25,9 @@ export async function requestAdapter(want?: AdapterKind): Promise<GPUAdapter | n
   return isSoftware(adapter.info) === (want === "software") ? adapter : null;
 }
 
+/** Awaits `promise`: a browser waits without polling. */
+export const patiently = <T>(promise: Promise<T>): Promise<T> => promise;
+
 export const languageFeatures = (): ReadonlySet<string> =>
   new Set(typeof navigator === "undefined" ? [] : navigator.gpu?.wgslLanguageFeatures);
 

@@ -8,6 +8,7 @@ import { DeviceError, FormatError } from "../../errors.ts";
 import { type AdapterKind, type Chunks, type FileSource, isSoftware } from "../types.ts";
 
 export { decodeImage } from "./image.ts";
+export { patiently } from "./patience.ts";
 
 import { loadLavapipe } from "./lavapipe.ts";
 
