@@ -29,15 +29,21 @@ function stripWgsl(source) {
   const code = source.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, blank).replace(/[ \t]+$/gm, "");
   return name + code;
 }
-const wgsl = {
+/** And without indents and blanks, for the one file that is for size. */
+const packWgsl = (source) =>
+  stripWgsl(source)
+    .replace(/[ \t]+/g, " ")
+    .replace(/^ /gm, "")
+    .replace(/ ?([=+*/<>(){}[\],;:&|]) ?/g, "$1");
+const wgsl = (text) => ({
   name: "wgsl",
   setup(b) {
     b.onLoad({ filter: /\.wgsl$/ }, ({ path }) => ({
-      contents: stripWgsl(readFileSync(path, "utf8")),
+      contents: text(readFileSync(path, "utf8")),
       loader: "text",
     }));
   },
-};
+});
 
 /** Where a source file lies in dist/: src/ is its root, the other folders keep their names. */
 const place = (file) =>
@@ -84,7 +90,7 @@ async function modules() {
       external,
       metafile: true,
       outdir: dist,
-      plugins: [wgsl, aliased(platform)],
+      plugins: [wgsl(stripWgsl), aliased(platform)],
     });
     for (const file of Object.keys(found.metafile.inputs)) seen.add(file);
   }
@@ -95,7 +101,7 @@ async function modules() {
     outdir: dist,
     platform: "neutral",
     target: "es2022",
-    plugins: [wgsl, asModules],
+    plugins: [wgsl(stripWgsl), asModules],
   });
 }
 
@@ -119,7 +125,7 @@ async function browserFile() {
     platform: "browser",
     target: "es2022",
     outfile: join(dist, "nfgrad.browser.min.js"),
-    plugins: [wgsl, aliased("browser")],
+    plugins: [wgsl(packWgsl), aliased("browser")],
   });
 }
 
@@ -149,6 +155,7 @@ function declarations() {
     writeFileSync(to, reference + text);
   }
   rmSync(out, { recursive: true });
+  writeFileSync(join(dist, "nfgrad.browser.min.d.ts"), 'export * from "./index.js";\n');
 }
 
 function sizes() {

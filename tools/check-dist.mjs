@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { rolldown } from "rolldown";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "nfgrad-dist-"));
@@ -42,12 +44,39 @@ function browserFile() {
   assert.doesNotMatch(code, /Carassius/); // ImageNet's class names are an entry of their own
 }
 
+/** A bundle holds what it uses: one op brings no model, no convolution, no optimizer. */
+async function shakes() {
+  const entry = join(work, "one.mjs");
+  const from = JSON.stringify(join(root, "dist/index.js"));
+  writeFileSync(
+    entry,
+    `import { openGpu, ops } from ${from};\nexport { openGpu };\nexport const f = (x) => ops.softmax(x);\n`,
+  );
+  const bundle = await rolldown({ input: entry, platform: "browser", tsconfig: false });
+  const { output } = await bundle.generate({ format: "esm", minify: true });
+  await bundle.close();
+  const [{ code, modules }] = output;
+  assert.match(code, /shaders\/softmax\.wgsl/);
+  const kept = Object.entries(modules)
+    .filter(([, { renderedLength }]) => renderedLength > 0)
+    .map(([file]) => relative(join(root, "dist"), file).replaceAll("\\", "/"));
+  const needed = /^shaders\/(lib\/.*|(softmax|map|strided|reduce|accumulate)\.wgsl\.js)$/;
+  const others = kept.filter(
+    (file) => /^(nn|optim|io|train)\//.test(file) || (/^shaders/.test(file) && !needed.test(file)),
+  );
+  assert.deepEqual(others, []);
+  const kb = (text) => `${(gzipSync(text).length / 1024).toFixed(1)} kB`;
+  console.log(`ops.softmax alone: ${kb(code)} gzipped`);
+}
+
 /** A user's program, by the package's own name, with its types. */
 function library() {
   const program = `
     import { type Gpu, openGpu, ops, type Tensor } from "nfgrad";
     import { imagenetClasses } from "nfgrad/imagenet";
     import * as parity from "nfgrad/parity";
+    import type * as whole from "nfgrad/nfgrad.browser.min.js";
+    export const same: typeof whole.ops.mul = ops.mul;
     const gpu: Gpu = await openGpu();
     const y: Tensor = ops.mul(gpu.tensor([1, 2, 3]), gpu.tensor([2, 2, 2]));
     console.log([...(await y.data())].join(), typeof parity.run, imagenetClasses[1]);
@@ -159,6 +188,7 @@ async function command() {
 try {
   await shaders();
   browserFile();
+  await shakes();
   library();
   noAdapter();
   await command();
