@@ -94,6 +94,22 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "the parts of a model give its logits' bits, one after another",
+    async run(gpu) {
+      const { net, params } = tinyNet(gpu);
+      const x = imagesOf(gpu);
+      const parts = net.parts(params);
+      const blocks = net.blocks.map((_, i) => `block ${i}`);
+      equal("names", parts.map(({ name }) => name).join(), ["stem", ...blocks, "head"].join());
+      const logits = gpu.scope(() => net(params, x, { train: false }));
+      const made = [x];
+      for (const { run } of parts) made.push(gpu.scope(() => run(made.at(-1)!)));
+      equalBits("logits", await made.at(-1)!.data(), await logits.data());
+      for (const t of [logits, ...made]) t.dispose();
+      tree.dispose(params);
+    },
+  },
+  {
     name: "a fresh NFNet is its shortcuts: skip gains are 0 and only they learn inside the blocks",
     async run(gpu) {
       const net = nn.nfnet({ variant: tiny, numClasses: 10 });

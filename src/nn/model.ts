@@ -43,6 +43,13 @@ export interface Described<S, C> {
   readonly dropRate: number;
 }
 
+/** One step of a model in inference: from the step before's result, the first from the images. */
+export interface Part {
+  /** `stem`, `block 0` and so on, `head`. */
+  readonly name: string;
+  readonly run: (x: Tensor) => Tensor;
+}
+
 /** `(params, x, { train, keys? })`: images `[n, h, w, 3]` -> logits `[n, numClasses]`. */
 export type Model<S, C = BlockConfig, P = Params<S>> = ((
   params: P,
@@ -52,6 +59,8 @@ export type Model<S, C = BlockConfig, P = Params<S>> = ((
   Described<S, C> & {
     /** Logits with what is computed on the way. */
     readonly outputs: (params: P, x: Tensor, mode: OutputsMode) => ModelOutputs;
+    /** What the model does without training, step by step: for timing. One after another they give the logits. */
+    readonly parts: (params: P) => readonly Part[];
     /** Multiply-adds for one image of h by w, as the reference counts them. */
     readonly countFlops: (h: number, w: number) => Flops;
   };
@@ -160,13 +169,12 @@ export function model<
 >(plan: ModelPlan<S, P, B, C>): Model<S, C, P> {
   const { name, blocks, dropRate, numClasses } = plan;
   const draws = drawsOfAll(blocks, dropRate);
-  const compute = (given: P, x: Tensor, mode: OutputsMode) => {
-    // Backward needs all weights: one dispatch makes them. Without it a block at a time needs less memory.
-    const once = mode.train;
+  // Backward needs all weights: one dispatch makes them. Without it a block at a time needs less memory.
+  const passOf = (given: P, once: boolean): Pass => {
     const p = once ? standardized(given) : given;
     const ready: Ready = once ? (part) => part : standardized;
     const params = plan.blockParams(p);
-    const pass: Pass = {
+    return {
       stem: (h) => h.gpu.scope(() => plan.stem(p, h, ready)),
       blocks: blocks.map((block, i) => ({
         draws: block.draws,
@@ -176,7 +184,17 @@ export function model<
       pool: (h) => h.gpu.scope(() => ops.mean(plan.last(p, h, ready), { axis: [1, 2] })),
       classify: (h) => plan.classify(p, h),
     };
-    return forwardPass({ name, draws, dropRate }, pass, x, mode);
+  };
+  const compute = (given: P, x: Tensor, mode: OutputsMode) =>
+    forwardPass({ name, draws, dropRate }, passOf(given, mode.train), x, mode);
+  const partsOf = (given: P): Part[] => {
+    const { stem, blocks, pool, classify } = passOf(given, false);
+    const run = (block: Pass["blocks"][number]) => (h: Tensor) => block.out(h, { train: false });
+    return [
+      { name: "stem", run: stem },
+      ...blocks.map((block, i) => ({ name: `block ${i}`, run: run(block) })),
+      { name: "head", run: (h) => h.gpu.scope(() => classify(pool(h))) },
+    ];
   };
   const apply = (p: P, x: Tensor, mode: Mode): Tensor =>
     x.gpu.scope(() => compute(p, x, mode).logits);
@@ -195,6 +213,7 @@ export function model<
     numClasses,
     dropRate,
     outputs,
+    parts: partsOf,
     countFlops: (h: number, w: number) => countFlops(parts, plan.poolCh * numClasses, h, w),
   });
 }

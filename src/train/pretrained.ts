@@ -1,21 +1,17 @@
 // A network from any file of weights, ready to look at pictures: which NFNet it is, and how its pictures are prepared.
 // Trains nothing, prints nothing.
 import type { Gpu } from "../core/gpu.ts";
-import { isLazy, type Lazy, type LazyTree } from "../core/host.ts";
+import { type Host, isLazy, type Lazy, type LazyTree } from "../core/host.ts";
+import type { Params } from "../core/init.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { FormatError, NfgradError } from "../errors.ts";
 import { openHaiku, readHaiku } from "../io/haiku.ts";
 import { demoImage, rgbOf } from "../io/images.ts";
 import type { RandomAccess } from "../io/source.ts";
-import { type NFNet, nfnet } from "../nn/nfnet.ts";
+import { type NFNet, type NFNetSpec, nfnet } from "../nn/nfnet.ts";
 import type { Picture } from "../platform/types.ts";
-import {
-  classifier,
-  type Description,
-  isDescription,
-  modelOf,
-  openClassifier,
-} from "./classifier.ts";
+import { batchOf } from "./batches.ts";
+import { type Description, isDescription, modelOf, openClassifier } from "./classifier.ts";
 import { imageOf } from "./picture.ts";
 import { variantByName, variantNames } from "./recipes.ts";
 
@@ -34,6 +30,10 @@ export interface Pretrained {
 
 /** Ready to look. */
 export interface Looker {
+  /** The loaded weights. `model.parts` of them can be timed. */
+  readonly params: Params<NFNetSpec>;
+  /** One picture as the network gets it, `[1, height, width, 3]`. */
+  input(picture: Picture): { readonly x: Host; readonly inverted: boolean };
   /** One picture's logits; `inverted` says that it was dark on light, where light on dark was learnt. */
   look(picture: Picture): Promise<{ readonly logits: Float32Array; readonly inverted: boolean }>;
 }
@@ -163,23 +163,23 @@ export async function loadPretrained(
     onProgress?.(done, parameters);
   };
   await gpu.assign(params as object, counting(stored, told));
-  if (description) {
-    const net = classifier(gpu, description, model, params);
-    return {
-      async look(picture) {
-        const { image, inverted } = imageOf(picture, description.image);
-        return { logits: finite(await net.logits(image)), inverted };
-      },
-    };
-  }
   const predict = gpu.record((x: Tensor) => model(params, x, { train: false }), {
     name: "predict",
   });
-  return {
-    async look(picture) {
+  const input = (picture: Picture) => {
+    if (!description) {
       const { data, shape } = demoImage(rgbOf(picture), size.height);
-      const logits = await predict({ data, shape: [1, ...shape] }).data();
-      return { logits: finite(logits as Float32Array), inverted: false };
+      return { x: { data, shape: [1, ...shape] }, inverted: false };
+    }
+    const { image, inverted } = imageOf(picture, description.image);
+    return { x: batchOf(image, description.scaling, [0]).x, inverted };
+  };
+  return {
+    params,
+    input,
+    async look(picture) {
+      const { x, inverted } = input(picture);
+      return { logits: finite((await predict(x).data()) as Float32Array), inverted };
     },
   };
 }
