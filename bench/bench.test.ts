@@ -96,6 +96,22 @@ test("a report has its date, versions, method and a peak of its own; its text is
   expect(parts).toEqual([...parts].sort((a, b) => a - b));
 });
 
+test("a stopped run has the rows that were done, and gives all memory back", async () => {
+  const live = gpu.memory().live;
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const report = await bench.report(gpu, Array(6).fill(doubling(false)), {
+    ...{ peak, quick: true, signal: stop.signal },
+    onRows(rows) {
+      seen.push(...rows.map(({ name, time }) => `${name} ${time?.clock}`));
+      stop.abort();
+    },
+  });
+  expect(report.rows).toHaveLength(4); // as many as take turns
+  expect(seen).toEqual(report.rows.map(({ name, time }) => `${name} ${time!.clock}`));
+  expect(gpu.memory().live).toBe(live);
+});
+
 test("the peak only grows with more rounds, and gives its buffers back", async () => {
   const live = gpu.memory().live;
   const meter = await openPeak(gpu);

@@ -25,6 +25,10 @@ export interface RunOptions {
   /** Times the plain composition beside an op, where the case has it. */
   readonly against?: "reference";
   readonly onProgress?: (progress: Progress) => void;
+  /** Rows as they are done, with percents of the peak so far; the result's may be smaller. */
+  readonly onRows?: (rows: readonly Row[]) => void;
+  /** Stops the run: the result has the rows that were done, and no others. */
+  readonly signal?: AbortSignal;
 }
 
 const TOGETHER = 4; // cases whose rounds take turns, so that a slow moment of the machine meets all of them
@@ -67,7 +71,7 @@ export async function report(
   cases: readonly Case[],
   options: RunOptions & { readonly versions?: Readonly<Record<string, string>> } = {},
 ): Promise<Report> {
-  const { quick = false, onProgress, versions = {} } = options;
+  const { quick = false, onProgress, onRows, signal, versions = {} } = options;
   const { target, rounds, seconds } = quick ? QUICK : FULL;
   const date = new Date().toISOString();
   const started = performance.now();
@@ -79,20 +83,20 @@ export async function report(
     onProgress?.({ done: found.length, total, part, name });
   };
   try {
-    while (found.length < cases.length) {
+    while (found.length < cases.length && !signal?.aborted) {
       const group: (Entry | Row)[] = [];
       try {
         let bytes = 0;
         while (group.length < TOGETHER && bytes < TOGETHER_BYTES) {
           const c = cases[found.length + group.length];
-          if (!c) break;
+          if (!c || signal?.aborted) break;
           tell(group.length, 0, c.name);
           const e = await begin(gpu, c, options, { target, rounds, seconds });
           group.push(e);
           if (isEntry(e)) bytes += e.row.deviceBytes;
         }
         const live = group.filter(isEntry);
-        for (let i = 0; live.some((e) => i < e.rounds); i++) {
+        for (let i = 0; live.some((e) => i < e.rounds) && !signal?.aborted; i++) {
           tell(group.length, (group.length * i) / rounds, live[i % live.length]!.c.name);
           if (i % PEAK_EVERY === 0) await meter?.again();
           for (const e of live) if (i < e.rounds) await round(e);
@@ -100,9 +104,11 @@ export async function report(
       } finally {
         for (const e of group) if (isEntry(e)) e.prepared.dispose();
       }
+      if (signal?.aborted) break; // a group that was not timed to its end tells nothing
       found.push(...group);
+      onRows?.(group.map((e) => (isEntry(e) ? rowOf(e, options.peak ?? meter!.peak) : e)));
     }
-    for (let i = 0; i < LEAST_ROUNDS; i++) await meter?.all();
+    for (let i = 0; i < LEAST_ROUNDS && !signal?.aborted; i++) await meter?.all();
   } finally {
     meter?.dispose();
   }

@@ -30,6 +30,8 @@ export interface RunOptions {
   /** Only cases whose id or category it matches. */
   readonly filter?: RegExp | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Stops the run behind the case at work: the report has the cases that were judged. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Error that the kink rule allows a gradient. */
@@ -55,13 +57,16 @@ export async function run(gpu: Gpu, options: RunOptions): Promise<Report> {
     typeof given === "string" || given instanceof URL ? await openGoldens(given) : given;
   const chosen = choose(goldens, options.filter);
   const all: Row[] = [];
-  for (const [i, entry] of chosen.entries()) {
+  let done = 0;
+  for (const entry of chosen) {
+    if (options.signal?.aborted) break;
     const rows = await runCase(gpu, entry, goldens);
     all.push(...rows);
-    options.onProgress?.({ done: i + 1, total: chosen.length, case: entry.id, rows });
+    done++;
+    options.onProgress?.({ done, total: chosen.length, case: entry.id, rows });
   }
   const { kind, description } = gpu.info;
-  const summary = summarise(all, chosen.length);
+  const summary = summarise(all, done);
   return { adapter: `${description} (${kind})`, summary, rows: all };
 }
 

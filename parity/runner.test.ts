@@ -259,6 +259,15 @@ test("a gradient within 3e-3 of a case with kinks says so, beyond that it fails"
   expect(await verdict(1.002, scale("y", 0, 1.01))).toBe("fail"); // a value output is wrong
 });
 
+test("a stopped run reports the cases that were judged", async () => {
+  const stop = new AbortController();
+  const report = await run(await sharedGpu(), {
+    ...{ goldens: GOLDEN, filter: /^act-/, signal: stop.signal, onProgress: () => stop.abort() },
+  });
+  expect(report.summary).toMatchObject({ cases: 1, failed: 0 });
+  expect(new Set(report.rows.map((row) => row.case)).size).toBe(1);
+});
+
 test("the report is JSON, and a filter that matches nothing is an error", async () => {
   const gpu = await sharedGpu();
   const report = await runChanged("act-special", () => {});
