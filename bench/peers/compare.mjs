@@ -106,9 +106,13 @@ export async function compare(gpu, peers, op, { count, peak, seed }) {
   if (wrong) throw new Error(`${op.name}: ours: ${wrong}`);
   const compared = [["ours", mine]];
   const failures = [];
+  const absent = [];
   for (const peer of peers) {
     const made = await ready(peer, op, hosts, expected);
-    if (!made) continue;
+    if (!made) {
+      absent.push(peer.name);
+      continue;
+    }
     if (made.errors) errors[peer.name] = made.errors;
     if (made.failure) failures.push(made.failure);
     else compared.push([peer.name, made.runner]);
@@ -134,6 +138,7 @@ export async function compare(gpu, peers, op, { count, peak, seed }) {
       ratioMedian: ratio("median"),
       ratioMin: ratio("min"),
       percentOfPeak: limit ? (op.flops ?? op.bytes) / own.median / 1e7 / limit : null,
+      ...(absent.length > 0 && { absent }),
       ...(failures.length > 0 && { failures }),
     },
   };

@@ -67,6 +67,7 @@ export function convs(title, given) {
   };
   const tf1 = (tf) => tfConv(tf, options);
   const plain = groups === 1 && dilation === 1;
+  const differentiable = dilation === 1; // TensorFlow.js has no gradient of a dilated convolution
   return [
     {
       ...common("forward", dy),
@@ -89,29 +90,33 @@ export function convs(title, given) {
       ours: (t, { ops, vjp }) => vjp((a) => ops.conv2d(a, t.w, options))(t.x, t.dy).grads,
       "jax-js": jaxGrad(0),
       // Its gradient by itself has a name of its own; where it has not, forward and gradient.
-      tfjs: (tf) =>
-        plain
-          ? (_, b, d) => tf.conv2dTranspose(d, b, x.shape, stride, "same")
-          : (a, b, d) => tf.grad((q) => tf1(tf)(q, b))(a, d),
+      tfjs:
+        differentiable &&
+        ((tf) =>
+          plain
+            ? (_, b, d) => tf.conv2dTranspose(d, b, x.shape, stride, "same")
+            : (a, b, d) => tf.grad((q) => tf1(tf)(q, b))(a, d)),
     },
     {
       ...common("weight", w),
       ours: (t, { ops, vjp }) => vjp((b) => ops.conv2d(t.x, b, options))(t.w, t.dy).grads,
       "jax-js": jaxGrad(1),
-      tfjs: (tf) =>
-        plain
-          ? (a, _, d) =>
-              tf.engine().runKernel(
-                "Conv2DBackpropFilter",
-                { x: a, dy: d },
-                {
-                  strides: [stride, stride],
-                  pad: "same",
-                  dataFormat: "NHWC",
-                  filterShape: w.shape,
-                },
-              )
-          : (a, b, d) => tf.grad((q) => tf1(tf)(a, q))(b, d),
+      tfjs:
+        differentiable &&
+        ((tf) =>
+          plain
+            ? (a, _, d) =>
+                tf.engine().runKernel(
+                  "Conv2DBackpropFilter",
+                  { x: a, dy: d },
+                  {
+                    strides: [stride, stride],
+                    pad: "same",
+                    dataFormat: "NHWC",
+                    filterShape: w.shape,
+                  },
+                )
+            : (a, b, d) => tf.grad((q) => tf1(tf)(a, q))(b, d)),
     },
   ];
 }

@@ -78,7 +78,10 @@ async function openPeers() {
 /** A row for people, and what its values were off by. */
 function lines({ row, errors }) {
   const ms = ({ median, min }) => `${(1000 * median).toFixed(2)}/${(1000 * min).toFixed(2)}`;
-  const them = Object.entries(row.peers).map(([name, s]) => `${name} ${ms(s)}`);
+  const them = [
+    ...Object.entries(row.peers).map(([name, s]) => `${name} ${ms(s)}`),
+    ...(row.absent ?? []).map((name) => `${name} absent`),
+  ];
   const ratio =
     row.ratioMedian === null
       ? "no ratio"
