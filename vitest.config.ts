@@ -23,7 +23,7 @@ export default defineConfig({
   test: {
     pool: "forks",
     isolate: false,
-    include: ["{src,kernels-test,parity,bench}/**/*.test.ts"],
+    include: ["{src,kernels-test,parity,bench,demo}/**/*.test.ts"],
     testTimeout: 60_000,
   },
 });

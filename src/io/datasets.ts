@@ -58,14 +58,50 @@ export async function readDataset(folder: string, options: { classes?: number } 
 }
 
 async function readIdx(imageFile: string, labelFile: string, classes: number): Promise<Images> {
-  const images = parseIdx(await readPlain(imageFile), 3, imageFile);
-  const labels = parseIdx(await readPlain(labelFile), 1, labelFile).data;
+  const file = async (name: string) => ({ name, bytes: await readFile(name) });
+  return parseImages(await file(imageFile), await file(labelFile), classes);
+}
+
+/** A file's name, for messages, and its bytes. */
+export interface NamedBytes {
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * The images of two IDX files, plain or (by their names) .gz.
+ * @throws FormatError with the file, what was expected and what came.
+ */
+export async function parseImages(
+  imageFile: NamedBytes,
+  labelFile: NamedBytes,
+  classes: number,
+): Promise<Images> {
+  const images = parseIdx(await plain(imageFile), 3, imageFile.name);
+  const labels = parseIdx(await plain(labelFile), 1, labelFile.name).data;
   const [count, height, width] = images.sizes as [number, number, number];
   if (labels.length !== count)
-    bad(labelFile, `expected a label for each of the ${count} images, it has ${labels.length}`);
+    bad(
+      labelFile.name,
+      `expected a label for each of the ${count} images, it has ${labels.length}`,
+    );
   const at = labels.findIndex((label) => label >= classes);
-  if (at >= 0) bad(labelFile, `expected labels below ${classes}, label ${at} is ${labels[at]}`);
+  if (at >= 0)
+    bad(labelFile.name, `expected labels below ${classes}, label ${at} is ${labels[at]}`);
   return { count, height, width, channels: 1, pixels: images.data, labels };
+}
+
+/** Grey images as two IDX files: images, then labels. What `parseImages` reads. */
+export function writeIdx({ count, height, width, channels, pixels, labels }: Images) {
+  if (channels !== 1) bad("writeIdx", `expected images of one channel, they have ${channels}`);
+  const file = (sizes: readonly number[], data: Uint8Array): Uint8Array<ArrayBuffer> => {
+    const bytes = new Uint8Array(4 + 4 * sizes.length + data.length);
+    const view = new DataView(bytes.buffer);
+    [0x800 + sizes.length, ...sizes].forEach((word, i) => void view.setUint32(4 * i, word));
+    bytes.set(data, bytes.length - data.length);
+    return bytes;
+  };
+  return [file([count, height, width], pixels), file([count], labels)] as const;
 }
 
 /** An IDX file of bytes with this many dimensions; `file` is for messages. */
@@ -90,14 +126,13 @@ export function parseIdx(bytes: Uint8Array, rank: number, file: string) {
 }
 
 /** A file's bytes, unpacked if it is a .gz. */
-async function readPlain(file: string): Promise<Uint8Array> {
-  const bytes = await readFile(file);
-  if (!file.endsWith(".gz")) return bytes;
+async function plain({ name, bytes }: NamedBytes): Promise<Uint8Array> {
+  if (!name.endsWith(".gz")) return bytes;
   try {
-    const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Uint8Array(await new Response(plain).arrayBuffer());
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch {
-    return bad(file, `expected a complete gzip file, its ${bytes.length} bytes do not unpack`);
+    return bad(name, `expected a complete gzip file, its ${bytes.length} bytes do not unpack`);
   }
 }
 
