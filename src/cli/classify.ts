@@ -5,10 +5,12 @@ import { openFile } from "../io/checkpoint.ts";
 import { readPicture } from "../io/images.ts";
 import { kindOf } from "../platform/types.ts";
 import {
+  classNames,
+  type Likely,
   loadPretrained,
+  mostLikely,
   openPretrained,
   type Pretrained,
-  probabilities,
   variantNames,
 } from "../train/index.ts";
 import { withGpu } from "./adapter.ts";
@@ -17,26 +19,6 @@ import { percent } from "./progress.ts";
 import { DEFAULT_WEIGHTS } from "./train.ts";
 
 const TOP = 5;
-
-interface Likely {
-  readonly class: number;
-  readonly name: string;
-  readonly probability: number;
-}
-
-/** The most likely classes, best first. */
-function mostLikely(logits: Float32Array, names: readonly string[], count: number): Likely[] {
-  return probabilities(logits)
-    .map((probability, i) => ({ class: i, name: names[i]!, probability }))
-    .sort((a, b) => b.probability - a.probability || a.class - b.class)
-    .slice(0, count);
-}
-
-/** ImageNet's names where there are as many classes and nothing says otherwise; else numbers. */
-async function namesOf({ classes, description }: Pretrained): Promise<readonly string[]> {
-  if (classes === 1000 && !description) return (await import("../io/imagenet.ts")).imagenetClasses;
-  return Array.from({ length: classes }, (_, i) => String(i));
-}
 
 /** The weights that the options name. */
 async function open(weights: string, variant: string | undefined): Promise<Pretrained> {
@@ -93,7 +75,7 @@ export const classify = command({
     const { classes, size, parameters } = net;
     if (topk !== undefined && topk > classes)
       throw new OptionError(`nfgrad classify: --topk ${topk}: the network has ${classes} classes`);
-    const names = await namesOf(net);
+    const names = await classNames(net);
     const title = names.length === 1000 && !net.description ? "ImageNet class" : "class";
     for (const file of files) await checkKind(file);
     const decode = async (file: string) => readPicture(await openFile(file));

@@ -81,6 +81,25 @@ export function probabilities(logits: Float32Array): number[] {
   return exps.map((e) => e / sum);
 }
 
+/** A class that a network names. */
+export interface Likely {
+  readonly class: number;
+  readonly name: string;
+  readonly probability: number;
+}
+
+/** The most likely classes of one row of logits, best first; of equal ones the lower. */
+export function mostLikely(
+  logits: Float32Array,
+  names: readonly string[],
+  count: number,
+): Likely[] {
+  return probabilities(logits)
+    .map((probability, i) => ({ class: i, name: names[i]!, probability }))
+    .sort((a, b) => b.probability - a.probability || a.class - b.class)
+    .slice(0, count);
+}
+
 const isSize = (x: unknown): x is number => typeof x === "number" && Number.isInteger(x) && x > 0;
 const isObject = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null;
 

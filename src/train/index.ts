@@ -13,8 +13,10 @@ export {
   classesOf,
   classifier,
   type Description,
+  type Likely,
   loadClassifier,
   modelOf,
+  mostLikely,
   type Opened,
   openClassifier,
   probabilities,
@@ -29,6 +31,7 @@ export {
   train,
 } from "./loop.ts";
 export {
+  classNames,
   type Looker,
   loadPretrained,
   openPretrained,

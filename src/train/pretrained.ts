@@ -4,6 +4,7 @@ import type { Gpu } from "../core/gpu.ts";
 import { type Host, isLazy, type Lazy, type LazyTree } from "../core/host.ts";
 import type { Params } from "../core/init.ts";
 import type { Tensor } from "../core/tensor.ts";
+import * as tree from "../core/tree.ts";
 import { FormatError, NfgradError } from "../errors.ts";
 import { openHaiku, readHaiku } from "../io/haiku.ts";
 import { demoImage, rgbOf } from "../io/images.ts";
@@ -36,6 +37,8 @@ export interface Looker {
   input(picture: Picture): { readonly x: Host; readonly inverted: boolean };
   /** One picture's logits; `inverted` says that it was dark on light, where light on dark was learnt. */
   look(picture: Picture): Promise<{ readonly logits: Float32Array; readonly inverted: boolean }>;
+  /** Gives the weights' memory back. */
+  dispose(): void;
 }
 
 /** What a variant of a published network is called in a file's name, such as `F0_haiku.npz`; null without any. */
@@ -65,6 +68,12 @@ function fits({ spec, names }: NFNet, arrays: ReadonlyMap<string, Lazy>): boolea
     own.length === inFile.length &&
     own.every(([path, shape]) => `${arrays.get(names[path]!)?.shape}` === `${shape}`)
   );
+}
+
+/** ImageNet's names where there are as many classes and nothing says otherwise; else numbers. */
+export async function classNames({ classes, description }: Pretrained): Promise<readonly string[]> {
+  if (classes === 1000 && !description) return (await import("../io/imagenet.ts")).imagenetClasses;
+  return Array.from({ length: classes }, (_, i) => String(i));
 }
 
 const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
@@ -126,23 +135,23 @@ async function fromCheckpoint(
 }
 
 /** The same tree; tells how many values have been read. */
-function counting(tree: LazyTree, told: (values: number) => void): LazyTree {
-  if (isLazy(tree)) {
-    const { shape, dtype } = tree;
+function counting(values: LazyTree, told: (count: number) => void): LazyTree {
+  if (isLazy(values)) {
+    const { shape, dtype } = values;
     return {
       shape,
       dtype,
-      read: () => tree.read(),
+      read: () => values.read(),
       async *pieces() {
-        for await (const piece of tree.pieces?.() ?? [await tree.read()]) {
+        for await (const piece of values.pieces?.() ?? [await values.read()]) {
           told(piece.length);
           yield piece;
         }
       },
     };
   }
-  if (Array.isArray(tree)) return tree.map((sub: LazyTree) => counting(sub, told));
-  const entries = Object.entries(tree as Record<string, LazyTree>);
+  if (Array.isArray(values)) return values.map((sub: LazyTree) => counting(sub, told));
+  const entries = Object.entries(values as Record<string, LazyTree>);
   return Object.fromEntries(entries.map(([key, sub]) => [key, counting(sub, told)]));
 }
 
@@ -162,7 +171,12 @@ export async function loadPretrained(
     done += values;
     onProgress?.(done, parameters);
   };
-  await gpu.assign(params as object, counting(stored, told));
+  try {
+    await gpu.assign(params as object, counting(stored, told));
+  } catch (error) {
+    tree.dispose(params);
+    throw error;
+  }
   const predict = gpu.record((x: Tensor) => model(params, x, { train: false }), {
     name: "predict",
   });
@@ -180,6 +194,10 @@ export async function loadPretrained(
     async look(picture) {
       const { x, inverted } = input(picture);
       return { logits: finite((await predict(x).data()) as Float32Array), inverted };
+    },
+    dispose() {
+      predict.dispose();
+      tree.dispose(params);
     },
   };
 }
