@@ -1,7 +1,8 @@
 // shaders/lib/units.wgsl: norms of units, the columns of a matrix, over blocks of a flat arena (src/optim/blocks.ts makes
 // the table). A Block is some rows of at most 8 vec4 (or 32 scalar) columns, or a run of elements that all belong to one
 // unit. Lane l owns column l % lanes and every (WG / lanes)-th row from l / lanes on. No element outside a block is read
-// for its value. The kernel that uses this declares WG, w, g and partial.
+// for its value. The kernel that uses this declares WG, w, g and partial, and
+// takes `total` from lib/units_barrier.wgsl or lib/units_subgroup.wgsl.
 struct Block {
   start: u32, // first item; an item is a vec4, or an element where `scalar` is 1
   end: u32, // items end here
@@ -23,8 +24,6 @@ struct Sums {
   w: vec4f,
   g: vec4f,
 }
-var<workgroup> shared_w: array<vec4f, WG>;
-var<workgroup> shared_g: array<vec4f, WG>;
 
 fn begin(b: Block, lid: u32) -> u32 {
   let lane = lid % b.lanes;
@@ -66,19 +65,6 @@ fn squares(b: Block, lid: u32) -> Sums {
     }
     s.w = vec4f(s.w.x + s.w.y + s.w.z + s.w.w);
     s.g = vec4f(s.g.x + s.g.y + s.g.z + s.g.w);
-  }
-  return s;
-}
-
-/** Adds the sums of all threads that share a unit, in the order of the threads. */
-fn total(own: Sums, join: u32, lid: u32) -> Sums {
-  shared_w[lid] = own.w;
-  shared_g[lid] = own.g;
-  workgroupBarrier();
-  var s = Sums();
-  for (var i = lid % join; i < WG; i += join) {
-    s.w += shared_w[i];
-    s.g += shared_g[i];
   }
   return s;
 }

@@ -1,13 +1,19 @@
 // Adaptive gradient clipping by itself: before any optimizer, and of a tree of gradients. sgdAgc.ts has it fused.
 import source from "../../shaders/agc.wgsl";
-import units from "../../shaders/lib/units.wgsl";
 import type { Tensor } from "../core/tensor.ts";
 import { dispose, type Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
 import * as ops from "../ops/index.ts";
-import { arenasLike, gradientArenas, kernelTable, type Optimizer, planOf } from "./arena.ts";
-import { clippingBlocks, threadsOf } from "./blocks.ts";
+import {
+  arenasLike,
+  gradientArenas,
+  kernelTable,
+  type Optimizer,
+  planOf,
+  unitsOver,
+} from "./arena.ts";
+import { clippingBlocks, isSubgroup, threadsOf } from "./blocks.ts";
 import { checkRule, type Rules } from "./groups.ts";
 
 export interface AgcOptions {
@@ -27,8 +33,9 @@ export interface AgcOptions {
   readonly rule?: "optim" | "optax";
 }
 
-const kernels = /* @__PURE__ */ kernelTable((entry: string, OPTAX: boolean, WG: number) =>
-  defineKernel(source, { entry, knobs: { OPTAX, WG }, uses: [units] }),
+const kernels = /* @__PURE__ */ kernelTable(
+  (entry: string, OPTAX: boolean, WG: number, subgroups: boolean) =>
+    defineKernel(source, { entry, knobs: { OPTAX, WG }, ...unitsOver(subgroups) }),
 );
 
 /** Which parameters an ignore list leaves. @throws OptionError for an entry that matches nothing. */
@@ -94,8 +101,9 @@ export function adaptiveGradClip<P>(params: P & Tree<P>, options: AgcOptions = {
 
   const result = gpu.keep<P>(gpu.zerosLike<P>(params) as P & Tree<P>);
   const targets = arenasLike(plan, result);
-  const first = kernels("first", rule === "optax", threads);
-  const rest = kernels("rest", rule === "optax", threads);
+  const switches = [rule === "optax", threads, isSubgroup(gpu.info, threads)] as const;
+  const first = kernels("first", ...switches);
+  const rest = kernels("rest", ...switches);
   const arenas = plan.arenas.map(({ w }, i) => {
     const { words, count, shared, partials } = tables[i]!;
     const blocks = gpu.keep(gpu.tensor(words));

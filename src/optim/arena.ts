@@ -1,11 +1,13 @@
 // What optimizers share: parameters and gradients as flat arenas, and scalars that may change from replay to replay.
 // Knows no update rule.
-
+import units from "../../shaders/lib/units.wgsl";
+import barrier from "../../shaders/lib/units_barrier.wgsl";
+import subgroup from "../../shaders/lib/units_subgroup.wgsl";
 import type { Gpu } from "../core/gpu.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { type Layout, layout, leaves, pack } from "../core/tree.ts";
 import { DeviceError, OptionError, ShapeError } from "../errors.ts";
-import type { Kernel, KnobValue } from "../gpu/kernel.ts";
+import type { Kernel, KernelOptions, KnobValue } from "../gpu/kernel.ts";
 import type { Span } from "./blocks.ts";
 
 /** A number is a constant of a recording; a tensor of one element may change from replay to replay. */
@@ -137,3 +139,9 @@ export function kernelTable<A extends readonly KnobValue[]>(
     return kernel;
   };
 }
+
+/** lib/units.wgsl for a kernel whose workgroups are whole subgroups, or not. */
+export const unitsOver = (subgroups: boolean): Required<Pick<KernelOptions, "uses" | "enables">> =>
+  subgroups
+    ? { uses: [units, subgroup], enables: ["subgroups"] }
+    : { uses: [units, barrier], enables: [] };

@@ -1,13 +1,12 @@
 // SGD with momentum, weight decay and adaptive gradient clipping, over whole arenas: one dispatch each, and a second
 // one where a unit is longer than a workgroup takes alone. Which parameter gets which rule is groups.ts.
 import warm from "../../shaders/lib/ema.wgsl";
-import units from "../../shaders/lib/units.wgsl";
 import source from "../../shaders/sgdAgc.wgsl";
 import type { Tree } from "../core/tree.ts";
 import { OptionError } from "../errors.ts";
 import { defineKernel } from "../gpu/kernel.ts";
-import { kernelTable, type Optimizer } from "./arena.ts";
-import { clippingBlocks } from "./blocks.ts";
+import { kernelTable, type Optimizer, unitsOver } from "./arena.ts";
+import { clippingBlocks, isSubgroup } from "./blocks.ts";
 import { checkRule } from "./groups.ts";
 import { type CommonOptions, type Method, single } from "./optimizer.ts";
 
@@ -30,12 +29,12 @@ export interface SgdState<P> {
   readonly momentum?: P;
 }
 
-const uses = [units, warm];
-const first = /* @__PURE__ */ kernelTable((MOMENTUM: boolean, EMA: boolean, WG: number) =>
-  defineKernel(source, { entry: "first", knobs: { MOMENTUM, EMA, WG }, uses }),
-);
-const rest = /* @__PURE__ */ kernelTable((MOMENTUM: boolean, EMA: boolean, WG: number) =>
-  defineKernel(source, { entry: "rest", knobs: { MOMENTUM, EMA, WG }, uses }),
+const kernels = /* @__PURE__ */ kernelTable(
+  (entry: string, MOMENTUM: boolean, EMA: boolean, WG: number, subgroups: boolean) => {
+    const { uses, enables } = unitsOver(subgroups);
+    const knobs = { MOMENTUM, EMA, WG };
+    return defineKernel(source, { entry, knobs, uses: [...uses, warm], enables });
+  },
 );
 
 /**
@@ -82,7 +81,8 @@ export function sgdMethod(op: string, options: SgdOptions): Method {
       return ({ gpu, w, ema, averaging, state, unused }) => {
         const blocks = gpu.keep(gpu.tensor(words));
         const partial = gpu.keep(gpu.zeros([4 * Math.max(1, partials)]));
-        const switches = [momentum !== null, ema !== null, threads] as const;
+        const one = isSubgroup(gpu.info, threads);
+        const switches = [momentum !== null, ema !== null, threads, one] as const;
         const m = momentum === null ? unused[0] : state.momentum!;
         const tensors = { blocks, w, m, ema: ema ?? unused[1], partial };
         const constants = { ...numbers, ...averaging };
@@ -91,10 +91,10 @@ export function sgdMethod(op: string, options: SgdOptions): Method {
           update({ g, lr, itr }) {
             const given = { ...tensors, g, lr, itr };
             const whole = { ...constants, blocks: count };
-            gpu.dispatch(first(...switches), given, whole, [count * threads]);
+            gpu.dispatch(kernels("first", ...switches), given, whole, [count * threads]);
             if (!shared) return;
             const parts = { ...constants, blocks: shared };
-            gpu.dispatch(rest(...switches), given, parts, [shared * threads]);
+            gpu.dispatch(kernels("rest", ...switches), given, parts, [shared * threads]);
           },
         };
       };
