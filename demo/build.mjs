@@ -71,10 +71,10 @@ async function digits() {
   return gzipSync(Buffer.concat(parts), { level: 9 });
 }
 
-/** Builds all pages; returns the folder. */
-export async function buildPages() {
-  rmSync(site, { recursive: true, force: true });
-  mkdirSync(join(site, "assets"), { recursive: true });
+/** Builds all pages into a folder, and returns it. What was in it is lost. */
+export async function buildPages(to = site) {
+  rmSync(to, { recursive: true, force: true });
+  mkdirSync(join(to, "assets"), { recursive: true });
   const pages = readdirSync(demo).filter((name) => name.endsWith(".html"));
   const workers = readdirSync(demo, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
@@ -84,9 +84,11 @@ export async function buildPages() {
   await build({
     absWorkingDir: demo,
     entryPoints: [...entries],
-    outdir: site,
+    outdir: to,
     outbase: demo,
     bundle: true,
+    splitting: true, // what is imported later, such as class names, is loaded later
+    chunkNames: "common/[name]-[hash]",
     minify: true,
     sourcemap: true,
     format: "esm",
@@ -95,10 +97,10 @@ export async function buildPages() {
     alias: platform("browser"),
     plugins: [wgsl],
   });
-  for (const page of pages) cpSync(join(demo, page), join(site, page));
-  cpSync(join(demo, "assets"), join(site, "assets"), { recursive: true });
-  writeFileSync(join(site, "assets/digits.bin"), await digits());
-  return site;
+  for (const page of pages) cpSync(join(demo, page), join(to, page));
+  cpSync(join(demo, "assets"), join(to, "assets"), { recursive: true });
+  writeFileSync(join(to, "assets/digits.bin"), await digits());
+  return to;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
