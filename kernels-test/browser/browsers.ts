@@ -50,7 +50,21 @@ export function lavapipeEnvironment(): Record<string, string> {
   };
 }
 
-const environment = (more: Record<string, string>): Record<string, string> => {
+/** The same for the SwiftShader that Chromium brings, and its loader. @throws Error if Chromium is missing. */
+export function swiftshaderEnvironment(): Record<string, string> {
+  const program = programOf("chromium");
+  const driver = execFileSync("bash", [tool("browsers.sh"), "swiftshader", program], {
+    encoding: "utf8",
+  }).trim();
+  return {
+    VK_DRIVER_FILES: driver,
+    VK_ICD_FILENAMES: driver,
+    LD_LIBRARY_PATH: [dirname(driver), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":"),
+  };
+}
+
+/** This process's environment, and more. */
+export const environment = (more: Record<string, string>): Record<string, string> => {
   const given = Object.entries(process.env).filter(
     (e): e is [string, string] => e[1] !== undefined,
   );
