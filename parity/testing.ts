@@ -1,6 +1,7 @@
 // For the tests of this folder: a gpu, the committed goldens, and what must come out of a run over some of them.
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
+import { restriction } from "../kernels-test/gpu.ts";
 import { type Gpu, openGpu } from "../src/index.ts";
 import { type Report, type Row, run, table } from "./index.ts";
 
@@ -16,7 +17,7 @@ export function useDebugMode(): void {
 
 /** One gpu for all tests of a file. */
 export function sharedGpu(): Promise<Gpu> {
-  opened ??= openGpu({ debug });
+  opened ??= openGpu({ debug, ...restriction });
   return opened;
 }
 

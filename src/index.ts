@@ -22,7 +22,7 @@ export type { Layout, Leaf, Tree } from "./core/tree.ts";
 export * as tree from "./core/tree.ts";
 export * from "./errors.ts";
 export type { Counts } from "./gpu/commands.ts";
-export type { AdapterInfo } from "./gpu/device.ts";
+export type { AdapterInfo, Feature } from "./gpu/device.ts";
 export type { Timing } from "./gpu/encode.ts";
 export { defineKernel, type Kernel, type KernelOptions, type KnobValue } from "./gpu/kernel.ts";
 export * as io from "./io/index.ts";

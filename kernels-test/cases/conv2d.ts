@@ -101,12 +101,16 @@ function conv(
   return core ? onCore(core, made) : made;
 }
 
-/** The case with all products on one core, forward and backward. */
+/**
+ * The case with all products on one core, forward and backward. Where an adapter's subgroups do not fit the lanes core,
+ * what the engine runs in its place.
+ */
 export function onCore(core: keyof typeof CORES, made: Case): Case {
   return {
     name: made.name,
     run: async (gpu) => {
-      const variant = { ...CORES[core], lanes: lanesOf(gpu.info) || 8 };
+      const lanes = lanesOf(gpu.info);
+      const variant = { ...CORES[core === "lanes" && !lanes ? "alone" : core], lanes: lanes || 8 };
       const before = pinChoice(gpu.info, (_, pass) => ({
         ...variant,
         splits: pass === "weight" ? variant.splits : 1,

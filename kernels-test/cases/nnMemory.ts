@@ -1,4 +1,5 @@
 // Device memory of a training step: its peak against what must be there, counted by shape.
+
 import {
   type Gpu,
   nn,
@@ -10,6 +11,7 @@ import {
   tree,
   valueAndGrad,
 } from "../../src/index.ts";
+import { alike } from "../alike.ts";
 import { assert, type Case } from "../harness.ts";
 
 const variant: nn.NFNetVariant = {
@@ -84,7 +86,7 @@ export const cases: readonly Case[] = [
   {
     name: "a training step's memory is within 1.15 of what it must keep",
     async run(shared) {
-      const gpu = await openGpu({ adapter: shared.info.kind }); // without what others left, and guards
+      const gpu = await openGpu(alike(shared)); // without what others left, and guards
       const model = nn.nfnet({ variant, numClasses: 10 });
       const { must, peakBytes } = await measure(gpu, model, 16, 64, true);
       await gpu.close();

@@ -1,4 +1,5 @@
 // Cases of what optimizers are told and what they refuse: options, gradients, rules by group, and the schedules.
+
 import {
   DeviceError,
   type Gpu,
@@ -9,6 +10,7 @@ import {
   tree,
 } from "../../src/index.ts";
 import * as optim from "../../src/optim/index.ts";
+import { alike } from "../alike.ts";
 import { type Case, counted, equal, equalBits, near, throws } from "../harness.ts";
 import { apart, gradient, inArenas, type Params, weights } from "../sgd.ts";
 
@@ -147,7 +149,7 @@ export const cases: readonly Case[] = [
         (o, { b }) => o.update({ w: gone, b: b! }, { lr, step }),
         /'w'/,
       );
-      const second = await openGpu({ adapter: gpu.info.kind });
+      const second = await openGpu(alike(gpu));
       const foreign = second.zeros([3, 4]);
       await untouched(
         gpu,

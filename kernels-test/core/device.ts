@@ -1,4 +1,5 @@
 // Cases of devices: brought by the caller, lost, opened twice, asked for more than they have.
+
 import { requestAdapter } from "#platform";
 import {
   DeviceError,
@@ -8,6 +9,7 @@ import {
   type Tensor,
   tree,
 } from "../../src/index.ts";
+import { alike } from "../alike.ts";
 import { assert, type Case, equal, equalBits, throws, values } from "../harness.ts";
 import { f32, params, pick } from "./net.ts";
 import { mul, relu, scale } from "./toy.ts";
@@ -23,6 +25,7 @@ export const cases: readonly Case[] = [
     name: "all limits of the adapter are asked for",
     async run(gpu) {
       const adapter = await requestAdapter(gpu.info.kind);
+      const all = await openGpu({ adapter: gpu.info.kind });
       for (const name of [
         "maxBufferSize",
         "maxStorageBufferBindingSize",
@@ -30,8 +33,43 @@ export const cases: readonly Case[] = [
         "maxComputeInvocationsPerWorkgroup",
         "maxStorageBuffersPerShaderStage",
       ] as const)
-        equal(name, gpu.info.limits[name], adapter?.limits[name]);
-      assert(gpu.info.vendor.length > 0, "the adapter has a vendor", gpu.info);
+        equal(name, all.info.limits[name], adapter?.limits[name]);
+      const strings = [all.info.vendor, all.info.architecture, all.info.description];
+      equal("a browser may hide them", strings.map((s) => typeof s).join(), "string,string,string");
+      await all.close();
+    },
+  },
+  {
+    name: "a gpu with the default limits and no optional feature",
+    async run(gpu) {
+      const least = await openGpu({ adapter: gpu.info.kind, limits: "default", features: [] });
+      const { limits, features, subgroups } = least.info;
+      equal("storage buffers", limits.maxStorageBuffersPerShaderStage, 8);
+      equal("a binding", limits.maxStorageBufferBindingSize, 2 ** 27);
+      equal("workgroup memory", limits.maxComputeWorkgroupStorageSize, 16_384);
+      equal("invocations", limits.maxComputeInvocationsPerWorkgroup, 256);
+      equal("alignment", limits.minStorageBufferOffsetAlignment, 256);
+      equal("subgroups", subgroups, null);
+      for (const name of ["subgroups", "timestamp-query", "shader-f16"])
+        equal(name, features.has(name), false);
+      using y = scale(least.tensor(f32(1, 2)), { by: 3 });
+      equalBits("it computes", await y.data(), [3, 6]);
+      equal("its clock", (await least.time(() => scale(y, { by: 2 }))).clock, "host");
+      await least.close();
+    },
+  },
+  {
+    name: "options that there are not",
+    async run(gpu) {
+      const adapter = gpu.info.kind;
+      const open = (options: object) => () => openGpu({ adapter, ...options });
+      const says = (...words: RegExp[]) => [DeviceError, /^openGpu: expected /, ...words] as const;
+      await throws("limits", open({ limits: "least" }), ...says(/"default"/, /"least"$/));
+      await throws("a word", open({ features: "subgroups" }), ...says(/list/, /"subgroups"$/));
+      await throws("a feature", open({ features: ["f64"] }), ...says(/shader-f16/, /"f64"$/));
+      const device = await bring(adapter);
+      await throws("both", open({ device, features: [] }), ...says(/device/, /"features"$/));
+      device.destroy();
     },
   },
   {
@@ -136,7 +174,7 @@ export const cases: readonly Case[] = [
   {
     name: "two gpus at once",
     async run(gpu) {
-      const other = await openGpu({ adapter: gpu.info.kind });
+      const other = await openGpu(alike(gpu));
       const a = gpu.scope(() => scale(gpu.tensor(f32(1)), { by: 2 }));
       const b = scale(other.tensor(f32(1)), { by: 3 });
       equal("both", await Promise.all([a.item(), b.item()]), [2, 3]);
@@ -149,7 +187,7 @@ export const cases: readonly Case[] = [
   {
     name: "uploads that nothing is awaited behind end in a clear error",
     async run(gpu) {
-      const g = await openGpu({ adapter: gpu.info.kind });
+      const g = await openGpu(alike(gpu));
       g.internals.recorder.maxUploads = 2 ** 24;
       const t = g.tensor(new Float32Array(2 ** 18)); // 1 MiB
       const f = g.record((x: Tensor) => pick(x), { name: "f" });

@@ -1,4 +1,5 @@
 // Cases of dispatches: what is checked, how grids are split, what is bound, shared and counted.
+
 import {
   DeviceError,
   defineKernel,
@@ -9,6 +10,7 @@ import {
   type Tensor,
   tree,
 } from "../../src/index.ts";
+import { alike } from "../alike.ts";
 import { assert, type Case, equal, equalBits, throws } from "../harness.ts";
 import { f32, params, softCap } from "./net.ts";
 import { elementwise, scale } from "./toy.ts";
@@ -56,7 +58,7 @@ export const cases: readonly Case[] = [
       await throws("no threads", run({ x, y }, all, 0), KernelError, /\b0\b/);
       await throws("read and write", run({ x, y: x }, all), KernelError, /'x'/, /whole buffers/);
       await throws("NaN threads", run({ x, y }, all, Number.NaN), KernelError, /NaN/);
-      const other = await openGpu({ adapter: gpu.info.kind });
+      const other = await openGpu(alike(gpu));
       const foreign = other.tensor(f32(1));
       await throws("another gpu", run({ x: foreign, y }, all), DeviceError, /'x'/, /another gpu/);
       await other.close();

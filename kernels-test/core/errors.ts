@@ -1,4 +1,5 @@
 // Cases of bad input: one clear error that names op, expectation and value, and an engine that is usable after it.
+
 import {
   DeviceError,
   LimitError,
@@ -9,6 +10,7 @@ import {
   type Tensor,
   tree,
 } from "../../src/index.ts";
+import { alike } from "../alike.ts";
 import { assert, type Case, equal, equalBits, throws, values } from "../harness.ts";
 import { f32, params } from "./net.ts";
 import { add, matmul, mul, relu, scale, sum } from "./toy.ts";
@@ -102,7 +104,7 @@ export const cases: readonly Case[] = [
   {
     name: "a tensor of another gpu",
     async run(gpu) {
-      const other = await openGpu({ adapter: gpu.info.kind });
+      const other = await openGpu(alike(gpu));
       const [x, foreign] = [gpu.tensor(f32(1)), other.tensor(f32(2))];
       await throws("op", () => mul(x, foreign), DeviceError, /^mul/, /'w'/, /another gpu/);
       await throws("op, first", () => mul(foreign, x), DeviceError, /^mul/, /another gpu/);
@@ -131,7 +133,7 @@ export const cases: readonly Case[] = [
   {
     name: "a closed gpu",
     async run(gpu) {
-      const other = await openGpu({ adapter: gpu.info.kind });
+      const other = await openGpu(alike(gpu));
       const x = other.tensor(f32(1));
       const f = other.record((v: Tensor) => mul(v, x), { name: "f" });
       for (let i = 0; i < 3; i++) f(f32(i));

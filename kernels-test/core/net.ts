@@ -14,6 +14,7 @@ import {
   tree,
   valueAndGrad,
 } from "../../src/index.ts";
+import { alike } from "../alike.ts";
 import { generator, normals, sizeOf } from "../oracle.ts";
 import {
   addBias,
@@ -186,7 +187,7 @@ export async function flat(t: unknown): Promise<number[]> {
 export const f32 = (...v: number[]) => Float32Array.from(v);
 /** Runs `f` on a gpu of its own, whose pool nobody else has used. */
 export async function own<R>(gpu: Gpu, f: (g: Gpu) => Promise<R>, debug = true): Promise<R> {
-  const g = await openGpu({ adapter: gpu.info.kind, debug });
+  const g = await openGpu({ ...alike(gpu), debug });
   try {
     return await f(g);
   } finally {

@@ -1,7 +1,7 @@
 // A device with what it can do, and the errors that it reports later. Knows nothing of tensors or commands.
 import { adapterHelp, languageFeatures, patiently, requestAdapter } from "#platform";
 import { DeviceError, DeviceLostError, type NfgradError } from "../errors.ts";
-import { type AdapterKind, isSoftware } from "../platform/types.ts";
+import { type AdapterKind, isSoftware, type Said } from "../platform/types.ts";
 
 /** What an adapter is and can do. */
 export interface AdapterInfo {
@@ -35,13 +35,15 @@ const LIMITS = [
   "minUniformBufferOffsetAlignment",
 ] as const;
 const FEATURES = ["subgroups", "timestamp-query", "shader-f16"] as const;
+/** An optional feature that the engine uses where an adapter has it. */
+export type Feature = (typeof FEATURES)[number];
 
 function describe(
-  info: GPUAdapterInfo,
+  info: Said,
   limits: GPUSupportedLimits,
   features: ReadonlySet<string>,
 ): AdapterInfo {
-  const { vendor, architecture, device, description } = info;
+  const { vendor = "", architecture = "", device = "", description = "" } = info; // browsers may hide any
   const values = LIMITS.map((name) => [name, limits[name]] as const);
   return {
     kind: isSoftware(info) ? "software" : "hardware",
@@ -68,10 +70,10 @@ export class Device {
   /** `own`: we requested it, so closing destroys it. */
   constructor(
     readonly gpu: GPUDevice,
-    info: GPUAdapterInfo,
+    info: Said | undefined,
     readonly own: boolean,
   ) {
-    this.info = describe(info, gpu.limits, gpu.features as ReadonlySet<string>);
+    this.info = describe(info ?? {}, gpu.limits, gpu.features as ReadonlySet<string>);
     if (own) {
       gpu.addEventListener("uncapturederror", ({ error }) =>
         this.report(new DeviceError(error.message)),
@@ -132,23 +134,52 @@ export class Device {
 }
 
 export interface DeviceOptions {
-  /** A device that the caller made; it is used, and never destroyed. */
+  /** A device that the caller made; it is used, and never destroyed. Its limits and features are the caller's. */
   readonly device?: GPUDevice;
   /** Default: hardware if there is any, else (in Node) a software adapter. */
   readonly adapter?: AdapterKind;
+  /** "default": WebGPU's default limits, which every adapter has. Without it all that this one has. */
+  readonly limits?: "adapter" | "default";
+  /** The optional features to use, and no others; `[]` for what runs everywhere. Without it all that the adapter has. */
+  readonly features?: readonly Feature[];
+}
+
+/** @throws DeviceError for an option that there is not, or that a device brought by the caller has decided. */
+function checkOptions({ device, limits, features }: DeviceOptions): void {
+  const wrong = (expected: string, got: unknown) => {
+    throw new DeviceError(`openGpu: expected ${expected}, got ${JSON.stringify(got)}`);
+  };
+  if (limits !== undefined && limits !== "adapter" && limits !== "default")
+    wrong('limits "adapter" or "default"', limits);
+  if (features !== undefined && !Array.isArray(features)) wrong("features as a list", features);
+  const odd = features?.find((name) => !FEATURES.includes(name));
+  if (odd !== undefined) wrong(`features out of ${FEATURES.join(", ")}`, odd);
+  if (!device) return;
+  const given = Object.entries({ limits, features }).find(([, v]) => v !== undefined);
+  if (given) wrong("nothing beside a device, which has its limits and features", given[0]);
 }
 
 /** @throws DeviceError, with instructions, if there is no adapter or it gives no device. */
-export async function openDevice({ device, adapter: want }: DeviceOptions): Promise<Device> {
+export async function openDevice(options: DeviceOptions): Promise<Device> {
+  checkOptions(options);
+  const { device, adapter: want, limits = "adapter", features } = options;
   if (device) return new Device(device, device.adapterInfo, false);
   const adapter = await requestAdapter(want);
   if (!adapter) throw new DeviceError(`openGpu: no ${want ?? "WebGPU"} adapter: ${adapterHelp}`);
-  const limits = LIMITS.map((name) => [name, adapter.limits[name]] as const);
+  const missing = features?.find((name) => !adapter.features.has(name));
+  if (missing) {
+    const has = FEATURES.filter((name) => adapter.features.has(name)).join(", ") || "none";
+    throw new DeviceError(
+      `openGpu: the adapter has no feature '${missing}'; of those used: ${has}`,
+    );
+  }
+  const known = LIMITS.map((name) => [name, adapter.limits[name]] as const);
+  const wanted = limits === "default" ? [] : known.filter(([, value]) => value !== undefined);
   try {
     const made = await adapter.requestDevice({
       label: "nfgrad",
-      requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)),
-      requiredLimits: Object.fromEntries(limits.filter(([, value]) => value !== undefined)),
+      requiredFeatures: features ?? FEATURES.filter((name) => adapter.features.has(name)),
+      requiredLimits: Object.fromEntries(wanted),
     });
     return new Device(made, adapter.info, true);
   } catch (cause) {

@@ -43,10 +43,13 @@ export interface Platform {
 
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
+/** What an adapter says of itself; browsers may leave any of it out. */
+export type Said = Partial<Omit<GPUAdapterInfo, "__brand">>;
+
 /** True for adapters that compute on the CPU: lavapipe, SwiftShader, WARP. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
+export function isSoftware(info: Said): boolean {
   if (info.isFallbackAdapter) return true;
-  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  const text = [info.vendor, info.architecture, info.device, info.description].join(" ");
   return /llvmpipe|lavapipe|swiftshader|\bwarp\b|basic render|^mesa software/i.test(text);
 }
 
