@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { copyGoldens } from "./measure/goldens.mjs";
 
 const demo = fileURLToPath(new URL(".", import.meta.url));
 const root = join(demo, "..");
@@ -100,6 +101,7 @@ export async function buildPages(to = site) {
   for (const page of pages) cpSync(join(demo, page), join(to, page));
   cpSync(join(demo, "assets"), join(to, "assets"), { recursive: true });
   writeFileSync(join(to, "assets/digits.bin"), await digits());
+  copyGoldens(join(root, "parity/golden"), join(to, "measure/golden"));
   return to;
 }
 
