@@ -30,6 +30,8 @@ export interface Classifier {
   readonly params: Params<NFNetSpec>;
   /** Logits `[count, classes]` of images of the described size, row by row. */
   logits(images: Images): Promise<Float32Array<ArrayBuffer>>;
+  /** Gives its recordings' memory back; the parameters are the caller's. */
+  dispose(): void;
 }
 
 /** Images that go through the network at once; the last batch is filled up, so that one recording serves all. */
@@ -60,7 +62,7 @@ export function classifier(
     }
     return all;
   }
-  return { description, model, params, logits };
+  return { description, model, params, logits, dispose: () => predict.dispose() };
 }
 
 /** The class with the greatest logit of each row. */

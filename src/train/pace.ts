@@ -1,7 +1,6 @@
 // When to look at a result. The device idles while its answer travels and the next step is encoded, so a few steps are
 // sent off before one is looked at.
 
-const WINDOW_MS = 300;
 const MOST_STEPS = 32;
 
 export interface Pacer {
@@ -11,7 +10,8 @@ export interface Pacer {
   read<T>(ask: () => Promise<T>): Promise<T>;
 }
 
-export function pacer(): Pacer {
+/** `windowMs`: about how long to send off steps before one is looked at. */
+export function pacer(windowMs = 300): Pacer {
   let window = 1;
   let sent = 0;
   let since = performance.now();
@@ -24,7 +24,7 @@ export function pacer(): Pacer {
       const result = await ask();
       const now = performance.now();
       const perStep = Math.max(1, (now - since) / sent);
-      window = Math.max(1, Math.min(MOST_STEPS, Math.round(WINDOW_MS / perStep)));
+      window = Math.max(1, Math.min(MOST_STEPS, Math.round(windowMs / perStep)));
       sent = 0;
       since = now;
       return result;

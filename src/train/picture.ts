@@ -73,3 +73,42 @@ export function imageOf(
   const image = { count: 1, height, width, channels: 1, pixels, labels: Uint8Array.of(0) };
   return { image, inverted };
 }
+
+/** Of MNIST's digits: the longer side, as a part of the image's. */
+const DIGIT = 20 / 28;
+
+/**
+ * A square cut of a drawing on a plain ground, in which the drawing has the place that MNIST's digits have: its longer
+ * side is 20/28 of the square's, its centre of mass is in the middle. Grey; null if nothing is drawn.
+ */
+export function centred(picture: Picture): Picture | null {
+  const grey = greyOf(picture);
+  const { width, height, values } = grey;
+  const ground = borderOf(grey);
+  const inkAt = (i: number) => Math.abs(values[i]! - ground);
+  let [left, right, top, bottom] = [width, -1, height, -1];
+  let [mass, sumX, sumY] = [0, 0, 0];
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const ink = inkAt(y * width + x);
+      if (ink < 32) continue; // noise and the faint edge of a stroke
+      [left, right] = [Math.min(left, x), Math.max(right, x)];
+      [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+      mass += ink;
+      sumX += ink * x;
+      sumY += ink * y;
+    }
+  if (mass === 0) return null;
+  const side = Math.max(2, Math.round(Math.max(right - left + 1, bottom - top + 1) / DIGIT));
+  const x0 = Math.round(sumX / mass - (side - 1) / 2);
+  const y0 = Math.round(sumY / mass - (side - 1) / 2);
+  const data = new Uint8ClampedArray(4 * side * side);
+  for (let i = 0; i < side * side; i++) {
+    const x = x0 + (i % side);
+    const y = y0 + Math.floor(i / side);
+    const inside = x >= 0 && y >= 0 && x < width && y < height;
+    data.fill(inside ? values[y * width + x]! : ground, 4 * i, 4 * i + 3);
+    data[4 * i + 3] = 255;
+  }
+  return { width: side, height: side, data };
+}
