@@ -65,9 +65,10 @@ export async function run(gpu: Gpu, options: RunOptions): Promise<Report> {
     done++;
     options.onProgress?.({ done, total: chosen.length, case: entry.id, rows });
   }
-  const { kind, description } = gpu.info;
+  const { kind, description, vendor, architecture, device } = gpu.info;
+  const parts = [vendor, architecture, device].filter(Boolean).join(" "); // browsers describe nothing
   const summary = summarise(all, done);
-  return { adapter: `${description} (${kind})`, summary, rows: all };
+  return { adapter: `${description || parts || "unnamed"} (${kind})`, summary, rows: all };
 }
 
 async function runCase(gpu: Gpu, entry: ManifestCase, goldens: Goldens): Promise<Row[]> {
