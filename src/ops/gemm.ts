@@ -15,6 +15,7 @@ import { sumRows } from "./reduce.ts";
 import {
   choose,
   type Geometry,
+  gcd,
   nameOf,
   type Pass,
   sizesOf,
@@ -93,8 +94,6 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean,
     },
   };
 }
-
-const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);
 
 /** Whether a load of A can fall outside of its image. */
 function masked(g: Geometry, pass: Pass): boolean {

@@ -55,6 +55,7 @@ export interface Variant {
 }
 
 export const up = (n: number, by: number): number => Math.ceil(n / by);
+export const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);
 const product = ([a, b]: Pair): number => a * b;
 
 /** Rows, columns and depth of one slice's product, and how many there are (DATA: one a stride class). */
