@@ -1,0 +1,2 @@
+export const site: string;
+export function buildPages(to?: string): Promise<string>;
