@@ -4,13 +4,14 @@
 // a block is written: padding of an arena may hold anything.
 const WG: u32 = 64u;
 const MOMENTUM: bool = true;
+const NESTEROV: bool = true;
+const DAMPENED: bool = false; // gain is not 1
 const EMA: bool = true;
 
 struct Params {
   blocks: u32, // of this dispatch
   momentum: f32,
   gain: f32, // 1 - dampening
-  nesterov: u32,
   keep: f32, // EMA decay
   take: f32, // 1 - EMA decay
   warmup: u32,
@@ -31,7 +32,6 @@ struct Rates {
   decay: f32,
   momentum: f32,
   gain: f32,
-  nesterov: bool,
   decays: bool,
   ema: vec2f, // weights of the average and of the new value
 }
@@ -39,7 +39,7 @@ fn rates(b: Block) -> Rates {
   let lr = lr[0] * b.rate;
   var weights = vec2f(p.keep, p.take);
   if (p.warmup == 1u) { weights = warm(weights, itr[0]); }
-  return Rates(lr, b.decay, p.momentum, p.gain, p.nesterov == 1u, b.decay != 0.0, weights);
+  return Rates(lr, b.decay, p.momentum, p.gain, b.decay != 0.0, weights);
 }
 
 struct Stepped {
@@ -51,8 +51,8 @@ fn stepped(r: Rates, x: vec4f, gradient: vec4f, old: vec4f) -> Stepped {
   var s: Stepped;
   var d = select(gradient, gradient + r.decay * x, r.decays);
   if (MOMENTUM) {
-    s.m = r.momentum * old + r.gain * d;
-    d = select(s.m, d + r.momentum * s.m, r.nesterov);
+    if (DAMPENED) { s.m = r.momentum * old + r.gain * d; } else { s.m = r.momentum * old + d; }
+    if (NESTEROV) { d += r.momentum * s.m; } else { d = s.m; }
   }
   s.w = x - r.lr * d;
   return s;
@@ -78,9 +78,11 @@ fn update(b: Block, lid: u32, f: vec4f) {
   }
   let end = b.end;
   for (var i = begin(b, lid); i < end; i += stride) {
+    let x = w[i];
+    let d = g[i] * f;
     var old = vec4f();
     if (MOMENTUM) { old = m[i]; }
-    let s = stepped(r, w[i], g[i] * f, old);
+    let s = stepped(r, x, d, old);
     if (MOMENTUM) { m[i] = s.m; }
     w[i] = s.w;
     if (EMA) { ema[i] = averaged(r, s.w, ema[i]); } // as late as this: fewer values live at once

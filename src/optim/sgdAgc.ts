@@ -30,9 +30,17 @@ export interface SgdState<P> {
 }
 
 const kernels = /* @__PURE__ */ kernelTable(
-  (entry: string, MOMENTUM: boolean, EMA: boolean, WG: number, subgroups: boolean) => {
+  (
+    entry: string,
+    MOMENTUM: boolean,
+    NESTEROV: boolean,
+    DAMPENED: boolean,
+    EMA: boolean,
+    WG: number,
+    subgroups: boolean,
+  ) => {
     const { uses, enables } = unitsOver(subgroups);
-    const knobs = { MOMENTUM, EMA, WG };
+    const knobs = { MOMENTUM, NESTEROV, DAMPENED, EMA, WG };
     return defineKernel(source, { entry, knobs, uses: [...uses, warm], enables });
   },
 );
@@ -72,7 +80,8 @@ export function sgdMethod(op: string, options: SgdOptions): Method {
   checkRule(op, "dampening", dampening, false);
   if (nesterov && momentum === null)
     throw new OptionError(`${op}: nesterov needs a momentum, got momentum=null`);
-  const numbers = { momentum: momentum ?? 0, gain: 1 - dampening, nesterov: nesterov ? 1 : 0 };
+  const numbers = { momentum: momentum ?? 0, gain: 1 - dampening };
+  const rule = [momentum !== null, nesterov, dampening !== 0] as const;
   return {
     state: momentum === null ? {} : { momentum: 0 },
     counts: false,
@@ -82,7 +91,7 @@ export function sgdMethod(op: string, options: SgdOptions): Method {
         const blocks = gpu.keep(gpu.tensor(words));
         const partial = gpu.keep(gpu.zeros([4 * Math.max(1, partials)]));
         const one = isSubgroup(gpu.info, threads);
-        const switches = [momentum !== null, ema !== null, threads, one] as const;
+        const switches = [...rule, ema !== null, threads, one] as const;
         const m = momentum === null ? unused[0] : state.momentum!;
         const tensors = { blocks, w, m, ema: ema ?? unused[1], partial };
         const constants = { ...numbers, ...averaging };
