@@ -1,8 +1,9 @@
 // Cases of the SGD and clipping kernels: values against f64 over several steps, units of all kinds, what is not finite,
 // memory between tensors, and sizes past one grid axis.
 
-import { type Gpu, tree } from "../../src/index.ts";
+import { type Gpu, openGpu, tree } from "../../src/index.ts";
 import * as optim from "../../src/optim/index.ts";
+import { alike } from "../alike.ts";
 import { type Case, counted, equal, equalBits, near } from "../harness.ts";
 import {
   apart,
@@ -159,20 +160,23 @@ export const cases: readonly Case[] = [
       againstF64(gpu, { shapes: long, settings: { ...all, clipping: null } }, "long, sgd"),
   },
   {
-    name: "one arena, several and none give equal bits",
+    name: "one arena, several and none give equal bits, with subgroups and without",
     async run(gpu) {
       const trial = { shapes: { ...mixed, ...long }, settings: all };
       const values = weights(trial.shapes);
       const one = await steps(gpu, inArenas(gpu, values), trial);
       const several = inArenas(gpu, values, 4096);
       equal("more than one arena", tree.arenas(several).length > 3, true);
+      const bare = await openGpu({ ...alike(gpu), features: [] });
       for (const other of [
         await steps(gpu, several, trial),
         await steps(gpu, apart(gpu, values), trial),
+        await steps(bare, inArenas(bare, values), trial),
       ])
         for (const key of ["w", "m", "ema"] as const)
           for (const [name, { data }] of Object.entries(one[key]))
             equalBits(`${key} of '${name}'`, other[key][name]!.data, data);
+      await bare.close();
     },
   },
   {
