@@ -2,9 +2,11 @@
 // y = (w - mean) * rsqrt(max(sum((w - mean)^2), eps)) * gain.
 // Counted in F (vec4f where 4 divides a layer's columns, else f32): a layer's weight is rows x cols
 // from `w` on, its result from `y`, its gain from `gain` (NONE: without one), its statistics from
-// `stats`: `shift`, `off` and `v` of each column. A workgroup takes CX neighbouring columns; its
-// thread (cx, sy) walks rows sy, sy + SY, ... of one, and the SY parts meet in workgroup memory, in a
-// fixed order. The sum of squares is var * fan_in: the variance is the biased one.
+// `stats`: `shift`, `off` and `v` of each column. A workgroup takes CX neighbouring columns, with TWO
+// twice as many; its thread (cx, sy) walks rows sy, sy + SY, ... of column cx, with TWO of column
+// cx + CX beside it, and the SY parts meet in workgroup memory, in a fixed order. TWO is for a CPU: rows
+// lie pages apart, and the more of a page a turn takes, the better.
+// The sum of squares is var * fan_in: the variance is the biased one.
 // One walk gives mean and variance: values are counted from `shift`, which is near the mean, so that
 // little cancels; what is missing to the mean is `off`. Both are kept, since columns of almost equal
 // values, which eps scales by up to 100, would have the rounding of one as their whole result.
@@ -35,6 +37,7 @@ const TABLE: bool = true; // else one layer, whose tensors begin at 0
 const JOINED: bool = true; // the gains' gradients lie in `g`; else in `dgain`
 const CX: u32 = 8u;
 const SY: u32 = 1u;
+const TWO: bool = true;
 // Rows are added in runs of 16 a thread, then the runs: long columns keep their digits.
 const RUN: u32 = 16u;
 const SAMPLES: u32 = 8u;
@@ -55,16 +58,28 @@ fn layer_of(block: u32) -> Layer {
     layers[i + 5u], layers[i + 6u]);
 }
 
-/** A thread's walk: its column, and which elements of `w`. */
-struct Walk { col: u32, own: bool, begin: u32, end: u32, step: u32 }
+/**
+ * A thread's walk: its first column, which elements of `w`, and how far its second column lies from these: at 0 where
+ * there is no second one, so that the first is done twice.
+ */
+struct Walk { col: u32, own: bool, begin: u32, end: u32, step: u32, next: u32 }
 fn walk_of(l: Layer, block: u32, lid: u32) -> Walk {
-  let at = (block - l.first) * CX + lid % CX;
+  let at = (block - l.first) * select(CX, 2u * CX, TWO) + lid % CX;
   let col = min(at, l.cols - 1u);
   let begin = l.w + lid / CX * l.cols + col;
-  return Walk(col, at < l.cols, begin, l.w + l.rows * l.cols, SY * l.cols);
+  let next = select(0u, CX, at + CX < l.cols);
+  return Walk(col, at < l.cols, begin, l.w + l.rows * l.cols, SY * l.cols, next);
 }
 
 struct Sums { a: F, b: F }
+struct Both { one: Sums, two: Sums } // of a thread's two columns
+fn plus(s: Sums, a: F, b: F) -> Sums { return Sums(s.a + a, s.b + b); }
+fn joined(s: Both, t: Both) -> Both {
+  var sum = Both(plus(s.one, t.one.a, t.one.b), s.two);
+  if (TWO) { sum.two = plus(s.two, t.two.a, t.two.b); }
+  return sum;
+}
+
 var<workgroup> part_a: array<F, CX * SY>;
 var<workgroup> part_b: array<F, CX * SY>;
 /** Adds the sums of all threads of a column. */
@@ -74,31 +89,67 @@ fn total(own: Sums, lid: u32) -> Sums {
   part_b[lid] = own.b;
   workgroupBarrier();
   var s = Sums();
-  for (var i = lid % CX; i < CX * SY; i += CX) {
-    s.a += part_a[i];
-    s.b += part_b[i];
-  }
+  for (var i = lid % CX; i < CX * SY; i += CX) { s = plus(s, part_a[i], part_b[i]); }
   workgroupBarrier();
   return s;
 }
-
-/** Sums of w - shift and of its squares. */
-fn deviations(at: Walk, shift: F) -> Sums {
-  var s = Sums();
-  for (var a = at.begin; a < at.end; a += RUN * at.step) {
-    var t = Sums();
-    for (var i = a; i < min(a + RUN * at.step, at.end); i += at.step) {
-      let d = w[i] - shift;
-      t.a += d;
-      t.b += d * d;
-    }
-    s.a += t.a;
-    s.b += t.b;
-  }
+fn totals(own: Both, lid: u32) -> Both {
+  var s = Both(total(own.one, lid), own.two);
+  if (TWO) { s.two = total(own.two, lid); }
   return s;
 }
 
+/** What is known of a column: its mean is shift + off, its sum of squares v. */
+struct Column { shift: F, off: F, v: F }
+fn column(shift: F, s: Sums, n: f32) -> Column {
+  let off = s.a / n;
+  return Column(shift, off, s.b - n * off * off);
+}
+fn centred(c: Column, value: F) -> F { return (value - c.shift) - c.off; }
+fn scale_of(c: Column, l: Layer, col: u32) -> F {
+  let scale = inverseSqrt(max(c.v, F(p.eps)));
+  if (l.gain == NONE) { return scale; }
+  return scale * gain[l.gain + col];
+}
+
+/** The mean of some rows. A bound that is no constant keeps the loop rolled. */
+fn sampled(l: Layer, col: u32) -> F {
+  let samples = min(l.rows, SAMPLES);
+  let hop = l.rows / samples * l.cols;
+  var s = F();
+  for (var k = 0u; k < samples; k++) { s += w[l.w + col + k * hop]; }
+  return s / f32(samples);
+}
+
+/** Sums of w - shift and of its squares, of both columns. */
+fn deviations(at: Walk, one: F, two: F, lid: u32) -> Both {
+  var s = Both();
+  for (var a = at.begin; a < at.end; a += RUN * at.step) {
+    var t = Both();
+    let end = min(a + RUN * at.step, at.end);
+    for (var i = a; i < end; i += at.step) {
+      let d = w[i] - one;
+      t.one = plus(t.one, d, d * d);
+      if (TWO) {
+        let e = w[i + at.next] - two;
+        t.two = plus(t.two, e, e * e);
+      }
+    }
+    s = joined(s, t);
+  }
+  return totals(s, lid);
+}
+
 var<workgroup> far: u32;
+/** Further from the mean than 1.4 standard deviations: too much of the squares cancels. */
+fn is_far(c: Column, n: f32) -> bool { return any(n * c.off * c.off > 2.0 * c.v); }
+
+fn keep(c: Column, l: Layer, col: u32) {
+  let i = l.stats + col;
+  stats[i] = c.shift;
+  stats[i + l.cols] = c.off;
+  stats[i + 2u * l.cols] = c.v;
+}
 
 @compute @workgroup_size(CX * SY)
 fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lid: u32) {
@@ -108,75 +159,94 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) l
   if (lid == 0u) { far = 0u; }
   workgroupBarrier();
 
-  // The mean of some rows. A bound that is no constant keeps the loop rolled.
-  let samples = min(l.rows, SAMPLES);
-  let hop = l.rows / samples * l.cols;
-  var shift = F();
-  for (var k = 0u; k < samples; k++) { shift += w[l.w + at.col + k * hop]; }
-  shift /= f32(samples);
-  var s = total(deviations(at, shift), lid);
-  var off = s.a / n;
-  var v = s.b - n * off * off;
-  // Further from the mean than 1.4 standard deviations: too much of the squares cancels.
-  if (any(n * off * off > 2.0 * v)) { far = 1u; }
+  var one = Column();
+  var two = Column();
+  one.shift = sampled(l, at.col);
+  if (TWO) { two.shift = sampled(l, at.col + at.next); }
+  var s = deviations(at, one.shift, two.shift, lid);
+  one = column(one.shift, s.one, n);
+  two = column(two.shift, s.two, n);
+  if (is_far(one, n) || (TWO && is_far(two, n))) { far = 1u; }
   if (workgroupUniformLoad(&far) == 1u) {
-    shift += off;
-    s = total(deviations(at, shift), lid);
-    off = s.a / n;
-    v = s.b - n * off * off;
+    s = deviations(at, one.shift + one.off, two.shift + two.off, lid);
+    one = column(one.shift + one.off, s.one, n);
+    two = column(two.shift + two.off, s.two, n);
   }
 
-  var scale = inverseSqrt(max(v, F(p.eps)));
-  if (l.gain != NONE) { scale *= gain[l.gain + at.col]; }
+  let scale = scale_of(one, l, at.col);
+  var other = F();
+  if (TWO) { other = scale_of(two, l, at.col + at.next); }
   if (!at.own) { return; }
   let to = l.y - l.w;
   for (var i = at.begin; i < at.end; i += at.step) {
-    y[to + i] = ((w[i] - shift) - off) * scale;
+    y[to + i] = centred(one, w[i]) * scale;
+    if (TWO) { y[to + i + at.next] = centred(two, w[i + at.next]) * other; }
   }
   if (lid >= CX) { return; }
-  let i = l.stats + at.col;
-  stats[i] = shift;
-  stats[i + l.cols] = off;
-  stats[i + 2u * l.cols] = v;
+  keep(one, l, at.col);
+  if (TWO) { keep(two, l, at.col + at.next); }
 }
 
 // `g` holds dy and gets dw. With d = w - mean, v = sum(d^2), inv = rsqrt(max(v, eps)),
 // t = sum(dy * d): dgain = t * inv, dw = gain * inv * (dy - mean(dy) - [v > eps] * d * t * inv^2),
 // half of the last term at v = eps. (d adds up to 0, so that t needs no mean of dy.)
+fn column_kept(l: Layer, col: u32) -> Column {
+  let i = l.stats + col;
+  return Column(kept[i], kept[i + l.cols], kept[i + 2u * l.cols]);
+}
+
+struct Slope { mean: F, pull: F, scale: F }
+fn slope_of(c: Column, s: Sums, l: Layer, col: u32) -> Slope {
+  let eps = F(p.eps);
+  // As jnp.maximum shares its gradient.
+  let share = select(select(F(), F(1.0), c.v > eps), F(0.5), c.v == eps);
+  return Slope(s.a / f32(l.rows), share * s.b / max(c.v, eps), scale_of(c, l, col));
+}
+fn slope(k: Slope, c: Column, dy: F, value: F) -> F {
+  return k.scale * ((dy - k.mean) - centred(c, value) * k.pull);
+}
+fn keep_gain(c: Column, s: Sums, l: Layer, col: u32) {
+  let i = p.dgain + l.gain + col;
+  let d = s.b * inverseSqrt(max(c.v, F(p.eps)));
+  if (JOINED) { g[i] = d; } else { dgain[i] = d; }
+}
+
 @compute @workgroup_size(CX * SY)
 fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lid: u32) {
   let l = layer_of(p.first + wid.x);
   let at = walk_of(l, p.first + wid.x, lid);
-  let shift = kept[l.stats + at.col];
-  let off = kept[l.stats + l.cols + at.col];
-  let v = kept[l.stats + 2u * l.cols + at.col];
-  var s = Sums();
+  let to = p.g; // before the loop: compilers leave such loads where they stand
+  let one = column_kept(l, at.col);
+  var two = Column();
+  if (TWO) { two = column_kept(l, at.col + at.next); }
+  var s = Both();
   for (var a = at.begin; a < at.end; a += RUN * at.step) {
-    var t = Sums();
-    for (var i = a; i < min(a + RUN * at.step, at.end); i += at.step) {
-      let dy = g[p.g + i];
-      t.a += dy;
-      t.b += dy * ((w[i] - shift) - off);
+    var t = Both();
+    let end = min(a + RUN * at.step, at.end);
+    for (var i = a; i < end; i += at.step) {
+      let dy = g[to + i];
+      t.one = plus(t.one, dy, dy * centred(one, w[i]));
+      if (TWO) {
+        let dz = g[to + i + at.next];
+        t.two = plus(t.two, dz, dz * centred(two, w[i + at.next]));
+      }
     }
-    s.a += t.a;
-    s.b += t.b;
+    s = joined(s, t);
   }
-  s = total(s, lid);
+  s = totals(s, lid);
   if (!at.own) { return; }
 
-  let eps = F(p.eps);
-  let mean = s.a / f32(l.rows);
-  let inv = inverseSqrt(max(v, eps));
-  // As jnp.maximum shares its gradient.
-  let share = select(select(F(), F(1.0), v > eps), F(0.5), v == eps);
-  let pull = share * s.b * inv * inv;
-  var scale = inv;
-  if (l.gain != NONE) { scale *= gain[l.gain + at.col]; }
+  let first = slope_of(one, s.one, l, at.col);
+  var other = Slope();
+  if (TWO) { other = slope_of(two, s.two, l, at.col + at.next); }
   for (var i = at.begin; i < at.end; i += at.step) {
-    let dy = g[p.g + i];
-    g[p.g + i] = scale * ((dy - mean) - ((w[i] - shift) - off) * pull);
+    let dy = g[to + i];
+    var dz = F();
+    if (TWO) { dz = g[to + i + at.next]; } // before the first is written: they may be the same
+    g[to + i] = slope(first, one, dy, w[i]);
+    if (TWO) { g[to + i + at.next] = slope(other, two, dz, w[i + at.next]); }
   }
   if (lid >= CX || l.gain == NONE || p.gains == 0u) { return; }
-  let i = p.dgain + l.gain + at.col;
-  if (JOINED) { g[i] = s.b * inv; } else { dgain[i] = s.b * inv; }
+  keep_gain(one, s.one, l, at.col);
+  if (TWO) { keep_gain(two, s.two, l, at.col + at.next); }
 }

@@ -14,12 +14,12 @@ const KEPT = 3; // statistics of a column
 
 type Width = "vec4" | "scalar";
 type Kind = "software" | "hardware";
-/** CX and SY: on a GPU many threads share a column; a CPU's barriers cost more than that gains. */
-const WORKGROUPS = { software: [8, 1], hardware: [8, 32] } as const;
+/** CX, SY, TWO: on a GPU many threads share a column; a CPU's barriers cost more than that gains. */
+const WORKGROUPS = { software: [8, 1, true], hardware: [8, 32, false] } as const;
 const variants = (kind: Kind, F: string) => {
-  const [CX, SY] = WORKGROUPS[kind];
+  const [CX, SY, TWO] = WORKGROUPS[kind];
   const kernel = (entry: string, TABLE: boolean, JOINED: boolean) =>
-    defineKernel(source, { entry, knobs: { F, CX, SY, TABLE, JOINED } });
+    defineKernel(source, { entry, knobs: { F, CX, SY, TWO, TABLE, JOINED } });
   return {
     forward: { one: kernel("forward", false, false), all: kernel("forward", true, false) },
     backward: {
@@ -39,7 +39,8 @@ const widthOf = (w: Tensor): Width => (w.shape.at(-1)! % 4 === 0 ? "vec4" : "sca
 function sizesOf(w: Tensor, kind: Kind) {
   const out = w.shape.at(-1)!;
   const cols = widthOf(w) === "vec4" ? out / 4 : out;
-  return { rows: w.size / out, cols, blocks: Math.ceil(cols / WORKGROUPS[kind][0]) };
+  const [cx, , two] = WORKGROUPS[kind];
+  return { rows: w.size / out, cols, blocks: Math.ceil(cols / (two ? 2 * cx : cx)) };
 }
 /** All threads of that many workgroups. */
 const threadsOf = (kind: Kind, blocks: number): [number] => {
