@@ -25,9 +25,12 @@ export interface BlockTable {
  * columns row by row or its run from end to end: with eight slices each page would be visited eight times.
  */
 export const threadsOf = ({ kind }: AdapterInfo): number => (kind === "software" ? 8 : 64);
-/** A workgroup of so many is one whole subgroup, whose threads can add up without a barrier. */
-export const isSubgroup = ({ subgroups }: AdapterInfo, threads: number): boolean =>
-  subgroups?.min === threads && subgroups.max === threads;
+/**
+ * A workgroup of so many is one whole subgroup of a CPU, whose threads had better add up without a barrier. A GPU's barriers
+ * are cheap, and its shuffles between any two threads are not.
+ */
+export const isSubgroup = ({ kind, subgroups }: AdapterInfo, threads: number): boolean =>
+  kind === "software" && subgroups?.min === threads && subgroups.max === threads;
 
 const WORDS = 15; // of `struct Block`
 const RUN = 8192; // elements of one unit that a block takes alone
