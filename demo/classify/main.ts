@@ -54,6 +54,9 @@ function openWorker(): void {
   engine.on("loading", ({ done, all }) =>
     showLoading(`Loading weights: ${Math.floor((100 * done) / all)} %`, done / all),
   );
+  engine.on("compiling", ({ done, all }) =>
+    showLoading(`Compiling kernels: ${done} of ${all}`, done / all),
+  );
   engine.on("timing", showParts);
 }
 

@@ -19,9 +19,8 @@ export interface Answer {
   readonly top: readonly Likely[];
   /** The picture was dark on light, where light on dark was learnt. */
   readonly inverted: boolean;
-  /** From the picture's bytes to the answer; the first one of a network includes compiling. */
+  /** From the picture's bytes to the answer. */
   readonly seconds: number;
-  readonly first: boolean;
 }
 
 /** One part of the network, timed alone: the median of rounds of `repeats` calls. */
@@ -45,6 +44,8 @@ export interface Times {
 export type Events = {
   /** Parameters that are loaded, of all. */
   readonly loading: { readonly done: number; readonly all: number };
+  /** Kernels that are compiled, of all. */
+  readonly compiling: { readonly done: number; readonly all: number };
   /** All parts, with the medians so far. */
   readonly timing: readonly PartTime[];
 };

@@ -77,7 +77,7 @@ export function showBusy(busy: boolean): void {
   byId("answer-card", HTMLElement).setAttribute("aria-busy", String(busy));
 }
 
-export function showAnswer({ top, inverted, seconds, first }: Answer, imagenet: boolean): void {
+export function showAnswer({ top, inverted, seconds }: Answer, imagenet: boolean): void {
   const [best] = top;
   const name = best?.name.split(", ")[0] ?? "";
   text("verdict", name);
@@ -95,18 +95,10 @@ export function showAnswer({ top, inverted, seconds, first }: Answer, imagenet: 
       ),
     ),
   );
-  text("answer-time", duration(seconds));
-  text(
-    "answer-note",
-    [
-      first
-        ? "From the file’s bytes to the answer, compiling included; the next picture is faster."
-        : "From the file’s bytes to the answer.",
-      inverted
-        ? "The picture is dark on light: it was inverted, as the network learnt light on dark."
-        : "",
-    ].join(" "),
-  );
+  text("answer-time", `${duration(seconds)} from file to answer`);
+  const note =
+    "The picture is dark on light: it was inverted, as the network learnt light on dark.";
+  text("answer-note", inverted ? note : "");
   announce(`Most likely: ${name}, ${percent(best?.probability ?? 0)}`);
 }
 

@@ -21,7 +21,6 @@ interface Loaded {
   readonly net: Pretrained;
   readonly looker: Looker;
   readonly names: readonly string[];
-  looked: boolean;
 }
 
 let opened: Promise<Gpu> | null = null;
@@ -56,8 +55,14 @@ const handlers: Handlers = {
         told = performance.now();
         send("loading", { done, all });
       });
+      await looker
+        .compile((done, all) => send("compiling", { done, all }))
+        .catch((error) => {
+          looker.dispose();
+          throw error;
+        });
       loaded?.looker.dispose();
-      loaded = { net, looker, names, looked: false };
+      loaded = { net, looker, names };
       last = null;
       const { variant, parameters, classes, size, description } = net;
       return {
@@ -70,15 +75,14 @@ const handlers: Handlers = {
 
   look: (file) =>
     inTurn(async () => {
-      const { looker, names, looked } = current();
+      const { looker, names } = current();
       const started = performance.now();
       const picture = await readPicture(randomAccess(file));
       const { logits, inverted } = await looker.look(picture);
       const seconds = (performance.now() - started) / 1000;
-      current().looked = true;
       last = looker.input(picture).x;
       const top = mostLikely(logits, names, Math.min(TOP, names.length));
-      return { top, inverted, seconds, first: !looked };
+      return { top, inverted, seconds };
     }),
 
   time: () =>

@@ -68,6 +68,7 @@ async function runSpeed(): Promise<void> {
   times = [];
   showTimes(times);
   showPlot(null);
+  showProgress("speed", 0, "Measuring the adapter’s own peak");
   announce("Measuring");
   const quick = byId("set", HTMLSelectElement).value === "quick";
   const { report, json, plot } = await engine.call.bench(

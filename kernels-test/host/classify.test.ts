@@ -124,20 +124,28 @@ describe("a network of others", () => {
     expect(found).toMatchObject({ variant: "demo", classes: 4, size: { height: 24, width: 24 } });
     expect(found.description).toBeNull();
     const steps: [number, number][] = [];
-    const { look } = await loadPretrained(gpu, found, (...step) => void steps.push(step));
+    const looker = await loadPretrained(gpu, found, (...step) => void steps.push(step));
     expect(steps.at(-1)).toEqual([found.parameters, found.parameters]);
+    const compiled: [number, number][] = [];
+    await looker.compile((...step) => void compiled.push(step));
+    expect(compiled.at(-1)![0]).toBe(compiled.at(-1)![1]);
+    const { pipelines } = gpu.counts();
 
     const { pixels } = bars(1);
     const rgba = Uint8Array.from({ length: 4 * SIDE ** 2 }, (_, i) =>
       i % 4 === 3 ? 255 : (pixels[i >> 2]! + 40 * (i % 4)) % 256,
     );
-    const { logits } = await look({ width: SIDE, height: SIDE, data: rgba });
+    const { logits } = await looker.look({ width: SIDE, height: SIDE, data: rgba });
+    expect(gpu.counts().pipelines).toBe(pipelines);
     const rgb = rgba.filter((_, i) => i % 4 !== 3);
     const x = io.demoImage({ width: SIDE, height: SIDE, data: rgb }, 24);
     const own = await net
       .model(net.params, gpu.tensor(x.data, [1, ...x.shape]), { train: false })
       .data();
     expect([...logits]).toEqual([...own]);
+    const { live } = gpu.memory();
+    looker.dispose();
+    expect(gpu.memory().live).toBeLessThan(live);
   });
 
   test("ImageNet's names where there are 1,000 classes", async () => {

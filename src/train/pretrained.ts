@@ -33,6 +33,8 @@ export interface Pretrained {
 export interface Looker {
   /** The loaded weights. `model.parts` of them can be timed. */
   readonly params: Params<NFNetSpec>;
+  /** Takes the kernels through the compiler, so that the first picture needs no more time than the others. */
+  compile(onProgress?: (done: number, all: number) => void): Promise<void>;
   /** One picture as the network gets it, `[1, height, width, 3]`. */
   input(picture: Picture): { readonly x: Host; readonly inverted: boolean };
   /** One picture's logits; `inverted` says that it was dark on light, where light on dark was learnt. */
@@ -188,8 +190,13 @@ export async function loadPretrained(
     const { image, inverted } = imageOf(picture, description.image);
     return { x: batchOf(image, description.scaling, [0]).x, inverted };
   };
+  const zeros = {
+    data: new Float32Array(3 * size.height * size.width),
+    shape: [1, size.height, size.width, 3],
+  };
   return {
     params,
+    compile: (onProgress) => gpu.compile(predict, [zeros], onProgress),
     input,
     async look(picture) {
       const { x, inverted } = input(picture);
