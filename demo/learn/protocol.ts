@@ -5,6 +5,9 @@ export type Which = "clipped" | "free";
 export const WHICH: readonly Which[] = ["clipped", "free"];
 export type Both<T> = Readonly<Record<Which, T>>;
 
+/** Who reads a drawing: the clipped network as it is now, or one that was trained before. */
+export type Reader = "clipped" | "trained";
+
 export interface Settings {
   readonly lr: number;
   readonly clipping: number;

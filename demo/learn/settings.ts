@@ -1,6 +1,6 @@
 // The sliders: from positions to settings and back.
 import { byId } from "../common/dom.ts";
-import { BATCHES, gentle, large } from "./presets.ts";
+import { BATCHES } from "./presets.ts";
 import type { Settings } from "./protocol.ts";
 
 const format = (value: number): string => String(Number(value.toPrecision(2)));
@@ -45,7 +45,7 @@ export function settingsPanel(start: Settings, changed: (settings: Settings) => 
     get now() {
       return settings;
     },
-    /** A preset; the caller starts anew. */
-    take: (preset: "large" | "gentle") => choose(preset === "large" ? large : gentle, false),
+    /** A preset's settings. */
+    take: (given: Settings) => choose(given, false),
   };
 }

@@ -2,10 +2,14 @@
 import { DeviceLostError, type Gpu, openGpu, random } from "../../src/index.ts";
 import type { Dataset, Images } from "../../src/io/datasets.ts";
 import { epochOf } from "../../src/train/batches.ts";
-import { modelOf, probabilities } from "../../src/train/classifier.ts";
+import {
+  type Classifier,
+  loadClassifier,
+  modelOf,
+  probabilities,
+} from "../../src/train/classifier.ts";
 import { evaluate } from "../../src/train/loop.ts";
 import { pacer } from "../../src/train/pace.ts";
-import { centred, imageOf } from "../../src/train/picture.ts";
 import { planOf } from "../../src/train/plan.ts";
 import { networks, recipe } from "./presets.ts";
 import {
@@ -13,10 +17,12 @@ import {
   type Drawing,
   type Events,
   type Opened,
+  type Reader,
   type Settings,
   WHICH,
   type Which,
 } from "./protocol.ts";
+import { drawingReader } from "./reader.ts";
 import { insightOf, progressOf, type Seen } from "./results.ts";
 import { type Inputs, type Saved, type Trainee, trainee } from "./trainee.ts";
 
@@ -37,6 +43,8 @@ export interface TrainerOptions {
   readonly seed: number;
   /** Images of the test set that are classified from time to time. */
   readonly testCount: number;
+  /** The checkpoint of a network that was trained before. */
+  readonly trained: () => Promise<Blob>;
 }
 
 export interface Trainer {
@@ -49,8 +57,8 @@ export interface Trainer {
   reset(): Promise<void>;
   /** Acts from the next step on. */
   set(settings: Settings): void;
-  /** Probabilities of the classes by the clipped network, or null for an empty drawing. */
-  classify(drawing: Drawing): Promise<number[] | null>;
+  /** Probabilities of the classes by `reader`, or null for an empty drawing. */
+  classify(drawing: Drawing, reader: Reader): Promise<number[] | null>;
   /** After `lost`: opens a device again and goes on from the last checkpoint in memory, at the step returned. */
   recover(): Promise<number>;
   close(): Promise<void>;
@@ -87,6 +95,7 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
   let settings = options.settings;
   let gpu: Gpu;
   let nets: Both<Trainee>;
+  let read: ReturnType<typeof drawingReader>;
   let [step, images, rate] = [0, 0, 0];
   let diverged: Partial<Both<number>> = {};
   let checkpoint: Checkpoint = { step, images, diverged, saved: [] };
@@ -116,6 +125,7 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
   };
   const open = async () => {
     gpu = await openGpu();
+    read = drawingReader(gpu, options.trained);
     nets = make();
     const inputs = nextInputs();
     for (const [i, which] of WHICH.entries())
@@ -131,7 +141,7 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
   const due = { insight: 0, test: 0, save: 0 };
   const later = (what: keyof typeof due, since: number, every: number) => {
     const now = performance.now();
-    due[what] = now + Math.max(every, 3 * (now - since)); // what is slow here happens less often
+    due[what] = now + Math.max(every, 6 * (now - since)); // what is slow here happens less often
   };
 
   /** Sends off some steps, reads all of them, and tells the page. */
@@ -267,13 +277,7 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
     set(next) {
       settings = next;
     },
-    classify: (drawing) =>
-      between(async () => {
-        const picture = centred(drawing);
-        if (!picture) return null;
-        const { image } = imageOf(picture, description.image);
-        return probabilities(await nets.clipped.net.logits(image));
-      }),
+    classify: (drawing, reader) => between(() => read(drawing, reader, nets.clipped.net)),
     async recover() {
       await gpu.close().catch(() => {}); // the page knows already why it stopped
       await open();

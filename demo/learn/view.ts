@@ -8,6 +8,7 @@ import {
   type Insight,
   type Opened,
   type Progress,
+  type Reader,
   type Tested,
   WHICH,
   type Which,
@@ -146,7 +147,7 @@ function classBars() {
   });
   byId("classes", HTMLOListElement).append(...rows.map(({ row }) => row));
   const verdict = byId("verdict", HTMLElement);
-  return (chances: readonly number[] | null) => {
+  return (chances: readonly number[] | null, reader: Reader) => {
     const best = chances ? chances.indexOf(Math.max(...chances)) : -1;
     rows.forEach(({ row, fill, value }, i) => {
       const chance = chances?.[i] ?? 0;
@@ -154,7 +155,8 @@ function classBars() {
       value.textContent = chances ? percent(chance) : "";
       row.classList.toggle("best", i === best);
     });
-    const said = best < 0 ? "The clipped network will guess." : `The clipped network says ${best}.`;
+    const name = reader === "clipped" ? "The clipped network" : "The trained network";
+    const said = best < 0 ? `${name} will guess.` : `${name} says ${best}.`;
     if (verdict.textContent !== said) verdict.textContent = said;
   };
 }

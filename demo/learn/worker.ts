@@ -2,8 +2,8 @@
 
 import type { Dataset } from "../../src/io/datasets.ts";
 import { answer } from "../common/rpc.ts";
-import { loadDigits, readFiles } from "./data.ts";
-import type { Drawing, Events, Opened, Settings } from "./protocol.ts";
+import { fetched, loadDigits, readFiles } from "./data.ts";
+import type { Drawing, Events, Opened, Reader, Settings } from "./protocol.ts";
 import { openTrainer, type Trainer } from "./trainer.ts";
 
 export interface Start {
@@ -19,12 +19,16 @@ const now = (): Trainer => {
   throw new Error("nothing is open");
 };
 
+/** The network that the page Classify starts with. */
+const trained = async (): Promise<Blob> =>
+  (await fetched(new URL("../assets/classify/digits.safetensors", import.meta.url).href)).blob();
+
 /** Opens networks on new data or of another size, in place of those that were. */
 async function open(data: Dataset, start: Start): Promise<Opened> {
   const before = trainer;
   trainer = null;
   await before?.close();
-  trainer = await openTrainer({ ...start, data, seed: 0 }, emit);
+  trainer = await openTrainer({ ...start, data, seed: 0, trained }, emit);
   return trainer.opened;
 }
 
@@ -43,7 +47,7 @@ const handlers = {
   step: () => now().step(),
   reset: () => now().reset(),
   set: (settings: Settings) => now().set(settings),
-  classify: (drawing: Drawing) => now().classify(drawing),
+  classify: (drawing: Drawing, reader: Reader) => now().classify(drawing, reader),
   recover: () => now().recover(),
 };
 export type LearnHandlers = typeof handlers;
