@@ -60,17 +60,20 @@ describe("waiting beside a software adapter", () => {
   const turns = (n: number): Promise<number> =>
     new Promise((done) => setImmediate(() => done(n <= 1 ? 7 : turns(n - 1))));
   test("gives what the promise gives", async () => {
-    expect(await node.patiently(turns(3))).toBe(7);
-    await expect(node.patiently(turns(2).then(() => Promise.reject(Error("no"))))).rejects.toThrow(
-      "no",
-    );
+    expect(await node.patiently(turns(3), "software")).toBe(7);
+    await expect(
+      node.patiently(
+        turns(2).then(() => Promise.reject(Error("no"))),
+        "software",
+      ),
+    ).rejects.toThrow("no");
   });
   test("naps once a turn of the event loop, however many wait and waited before", async () => {
     const naps = vi.spyOn(Atomics, "wait");
     try {
-      for (let i = 0; i < 20; i++) await node.patiently(turns(2));
+      for (let i = 0; i < 20; i++) await node.patiently(turns(2), "software");
       naps.mockClear();
-      await Promise.all([1, 2, 3].map(() => node.patiently(turns(40))));
+      await Promise.all([1, 2, 3].map(() => node.patiently(turns(40), "software")));
       expect(naps.mock.calls.length).toBeGreaterThan(30);
       expect(naps.mock.calls.length).toBeLessThanOrEqual(41);
       for (const [, , , ms] of naps.mock.calls) expect(ms).toBeLessThanOrEqual(1);

@@ -1,6 +1,6 @@
 // A device with what it can do, and the errors that it reports later. Knows nothing of tensors or commands.
 import { adapterHelp, languageFeatures, patiently, requestAdapter } from "#platform";
-import { DeviceError, DeviceLostError, type NfgradError } from "../errors.ts";
+import { DeviceError, DeviceLostError, NfgradError } from "../errors.ts";
 import { type AdapterKind, isSoftware, type Said } from "../platform/types.ts";
 
 /** What an adapter is and can do. */
@@ -35,6 +35,9 @@ const LIMITS = [
   "minUniformBufferOffsetAlignment",
 ] as const;
 const FEATURES = ["subgroups", "timestamp-query", "shader-f16"] as const;
+/** How long a device that refused something is given to say that it is lost. */
+const LOST_MS = 1000;
+
 /** An optional feature that the engine uses where an adapter has it. */
 export type Feature = (typeof FEATURES)[number];
 
@@ -66,6 +69,7 @@ export class Device {
   #error: NfgradError | null = null;
   #gone: DeviceError | null = null;
   readonly #watched = new Set<Promise<void>>();
+  readonly #nudge = (): void => this.gpu.queue.submit([]);
 
   /** `own`: we requested it, so closing destroys it. */
   constructor(
@@ -108,13 +112,30 @@ export class Device {
 
   /** Throws if the device is lost or closed. */
   check(user: string): void {
-    if (this.#gone)
-      throw new (this.#gone.constructor as typeof DeviceError)(`${user}: ${this.#gone.message}`);
+    const gone = this.#goneFor(user);
+    if (gone) throw gone;
+  }
+
+  #goneFor(user: string): DeviceError | null {
+    if (!this.#gone) return null;
+    return new (this.#gone.constructor as typeof DeviceError)(`${user}: ${this.#gone.message}`);
+  }
+
+  /**
+   * What the device refused as `user` asked for it, as an error of ours. A lost device refuses first and says later that
+   * it is lost.
+   */
+  async refused(user: string, cause: unknown): Promise<NfgradError> {
+    if (cause instanceof NfgradError) return cause;
+    await Promise.race([this.gpu.lost, new Promise((done) => setTimeout(done, LOST_MS))]);
+    return (
+      this.#goneFor(user) ?? new DeviceError(`${user}: ${(cause as Error).message}`, { cause })
+    );
   }
 
   /** Awaits what the device has to do first. */
   wait<T>(promise: Promise<T>): Promise<T> {
-    return this.info.kind === "software" ? patiently(promise) : promise;
+    return patiently(promise, this.info.kind, this.#nudge);
   }
 
   /** Waits for the reports of what was called so far, and throws the first. */

@@ -1,5 +1,4 @@
 // From commands to the device: passes, copies and submits, and how long they took. Keeps no list; that is recorder.ts.
-import { DeviceError } from "../errors.ts";
 import type { Command } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { draw } from "./images.ts";
@@ -141,8 +140,7 @@ export class Encoder {
       const [begin, end] = new BigUint64Array(staging.getMappedRange().slice(0));
       return { seconds: Number(end! - begin!) / 1e9, clock: "timestamp" };
     } catch (cause) {
-      this.device.check("time");
-      throw new DeviceError(`time: ${(cause as Error).message}`, { cause });
+      throw await this.device.refused("time", cause);
     } finally {
       for (const x of [querySet, resolved, staging]) x.destroy();
     }

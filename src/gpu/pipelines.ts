@@ -1,5 +1,5 @@
 // Compiled kernels, their uniform values and their bind groups: made once, kept in bounded tables.
-import { KernelError } from "../errors.ts";
+import { KernelError, type NfgradError } from "../errors.ts";
 import type { Device } from "./device.ts";
 import { IMAGE_LAYOUT } from "./images.ts";
 import { type Binding, bindingsOf, type Kernel } from "./kernel.ts";
@@ -12,7 +12,7 @@ export interface Pipeline {
   /** Resolves when `ready` or `failed` is set. */
   readonly compiled: Promise<void>;
   ready: GPUComputePipeline | null;
-  failed: KernelError | null;
+  failed: NfgradError | null;
 }
 
 /** A place in a uniform buffer whose content never changes. */
@@ -78,7 +78,7 @@ export class Pipelines {
         (ready) => {
           pipeline.ready = ready;
         },
-        (error: KernelError) => {
+        (error: NfgradError) => {
           pipeline.failed = error;
         },
       ),
@@ -91,10 +91,12 @@ export class Pipelines {
     gpu.pushErrorScope("validation");
     const module = gpu.createShaderModule({ code: kernel.code, label: kernel.label });
     const scope = gpu.popErrorScope();
-    const { messages } = await module.getCompilationInfo();
-    await scope;
-    const bad = messages.find(({ type }) => type === "error");
+    const info = await module.getCompilationInfo?.(); // not everywhere
+    const failed = await scope;
+    const bad = info?.messages.find(({ type }) => type === "error");
+    this.device.check(kernel.label); // of a lost device some browsers say that it compiles nothing
     if (bad) throw new KernelError(compileMessage(kernel, bad));
+    if (failed) throw new KernelError(`${kernel.label}: ${failed.message}`);
     try {
       return await gpu.createComputePipelineAsync({
         label: kernel.label,
@@ -102,6 +104,7 @@ export class Pipelines {
         compute: { module, entryPoint: kernel.entry, constants: kernel.constants },
       });
     } catch (cause) {
+      this.device.check(kernel.label);
       throw new KernelError(`${kernel.label}: ${(cause as Error).message}`, { cause });
     }
   }
@@ -145,11 +148,16 @@ export class Pipelines {
   }
 }
 
-/** `shaders/agc.wgsl:41:9 unresolved value 'x'`, and the source lines around it. */
+/**
+ * `shaders/agc.wgsl:41:9 unresolved value 'x'`, and the source lines around it. Firefox draws the lines too, with numbers of
+ * the composed text, and some browsers know no line (0).
+ */
 function compileMessage(
   kernel: Kernel,
   { lineNum, linePos, message }: GPUCompilationMessage,
 ): string {
+  const what = message.trim().split(/\n\s*┌─/)[0]!;
+  if (!lineNum) return `${kernel.label}: ${what}`;
   const { file, line, text } = kernel.where(lineNum);
   const before = line > 1 ? kernel.where(lineNum - 1) : null;
   const gutter = String(line).length;
@@ -157,5 +165,5 @@ function compileMessage(
     (l) => `  ${String(l.line).padStart(gutter)} | ${l.text}`,
   );
   const caret = `  ${" ".repeat(gutter)} | ${" ".repeat(Math.max(0, linePos - 1))}^`;
-  return `${file}:${line}:${linePos} ${message}\n${[...shown, caret].join("\n")}`;
+  return `${file}:${line}:${linePos} ${what}\n${[...shown, caret].join("\n")}`;
 }

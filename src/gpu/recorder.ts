@@ -1,6 +1,6 @@
 // Commands in program order. Eager mode encodes the list once and drops it; a recording keeps it. Uploads are commands
 // too: a queue.writeBuffer out of order would overwrite what earlier, unsubmitted work still reads.
-import { DeviceError, LimitError, NfgradError } from "../errors.ts";
+import { LimitError, type NfgradError } from "../errors.ts";
 import type { Command, Counts, Dispatch } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { Encoder, type Timing } from "./encode.ts";
@@ -181,44 +181,65 @@ export class Recorder {
   read(
     ranges: readonly { buffer: GPUBuffer; offset: number; bytes: number }[],
   ): Promise<ArrayBuffer> {
-    const size = ranges.reduce((n, r) => n + r.bytes, 0);
     const { gpu } = this.device;
-    const staging = this.device.watch("readback", () =>
-      gpu.createBuffer({ size, usage: MAP_READ | COPY_DST, label: "readback" }),
-    );
-    let at = 0;
-    for (const { buffer, offset, bytes } of ranges) {
-      this.add({
-        kind: "copy",
-        from: buffer,
-        fromOffset: offset,
-        to: staging,
-        toOffset: at,
-        bytes,
-        captured: "",
-        reads: [buffer],
-        writes: [staging],
-      });
-      at += bytes;
+    const most = gpu.limits.maxBufferSize; // a tensor is smaller, a model need not be
+    const parts: { size: number; ranges: (typeof ranges)[number][] }[] = [];
+    for (const range of ranges) {
+      const last = parts.at(-1);
+      if (!last || last.size + range.bytes > most)
+        parts.push({ size: range.bytes, ranges: [range] });
+      else {
+        last.size += range.bytes;
+        last.ranges.push(range);
+      }
     }
-    return this.#fetch(staging);
+    const stagings = parts.map(({ size, ranges }) => {
+      const staging = this.device.watch("readback", () =>
+        gpu.createBuffer({ size, usage: MAP_READ | COPY_DST, label: "readback" }),
+      );
+      let at = 0;
+      for (const { buffer, offset, bytes } of ranges) {
+        this.add({
+          kind: "copy",
+          from: buffer,
+          fromOffset: offset,
+          to: staging,
+          toOffset: at,
+          bytes,
+          captured: "",
+          reads: [buffer],
+          writes: [staging],
+        });
+        at += bytes;
+      }
+      return staging;
+    });
+    return this.#fetch(stagings);
   }
 
-  async #fetch(staging: GPUBuffer): Promise<ArrayBuffer> {
+  async #fetch(stagings: readonly GPUBuffer[]): Promise<ArrayBuffer> {
     const uploaded = this.#uploaded;
     try {
       await this.drain();
-      const error = this.#lost.get(staging); // another reader was told first
-      if (error) throw error;
-      await this.device.wait(staging.mapAsync(MAP_READ));
+      for (const staging of stagings) {
+        const error = this.#lost.get(staging); // another reader was told first
+        if (error) throw error;
+      }
+      await this.device.wait(Promise.all(stagings.map((staging) => staging.mapAsync(MAP_READ))));
       this.#arrived = Math.max(this.#arrived, uploaded);
-      return staging.getMappedRange().slice(0);
+      const [first, ...more] = stagings.map((staging) => staging.getMappedRange());
+      if (more.length === 0) return first!.slice(0);
+      const all = new Uint8Array(stagings.reduce((n, { size }) => n + size, 0));
+      let at = 0;
+      for (const part of [first!, ...more]) {
+        all.set(new Uint8Array(part), at);
+        at += part.byteLength;
+      }
+      return all.buffer;
     } catch (cause) {
-      if (cause instanceof NfgradError) throw cause;
-      this.device.check("readback");
-      throw new DeviceError(`readback: ${(cause as Error).message}`, { cause });
+      throw await this.device.refused("readback", cause);
     } finally {
-      staging.destroy();
+      for (const staging of stagings) staging.destroy();
     }
   }
 

@@ -25,8 +25,11 @@ export interface Platform {
   requestAdapter(want?: AdapterKind): Promise<GPUAdapter | null>;
   /** Names of the WGSL language features that the shader compiler knows; empty before there was an adapter. */
   languageFeatures(): ReadonlySet<string>;
-  /** Awaits what a software adapter works at, without taking from it the core that it works on. */
-  patiently<T>(promise: Promise<T>): Promise<T>;
+  /**
+   * Awaits what a device works at: without taking from a software adapter the core that it works on, and without hearing
+   * of it late. `nudge`, the same function for each wait, submits nothing to that device.
+   */
+  patiently<T>(promise: Promise<T>, kind: AdapterKind, nudge: () => void): Promise<T>;
   /** What a user can do who has no adapter; the end of an error message. */
   readonly adapterHelp: string;
   /** The whole file. */

@@ -10,6 +10,8 @@ import {
   type Picture,
 } from "../types.ts";
 
+export { patiently } from "./patience.ts";
+
 export const adapterHelp =
   "WebGPU needs a secure page (https or localhost) and a browser that has it: Chrome or Edge 113, " +
   "Safari 26, Firefox 141 or newer. On Linux it may have to be switched on in about:config " +
@@ -22,11 +24,8 @@ export async function requestAdapter(want?: AdapterKind): Promise<GPUAdapter | n
     want === "software" ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" },
   );
   if (!adapter || !want) return adapter;
-  return isSoftware(adapter.info) === (want === "software") ? adapter : null;
+  return isSoftware(adapter.info ?? {}) === (want === "software") ? adapter : null;
 }
-
-/** Awaits `promise`: a browser waits without polling. */
-export const patiently = <T>(promise: Promise<T>): Promise<T> => promise;
 
 export const languageFeatures = (): ReadonlySet<string> =>
   new Set(typeof navigator === "undefined" ? [] : navigator.gpu?.wgslLanguageFeatures);

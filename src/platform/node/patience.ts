@@ -1,5 +1,6 @@
 // Waiting beside a software adapter. While a promise of Dawn's is pending, npm "webgpu" polls on every turn of the event
 // loop: a core that the adapter's own threads need. A short nap on each turn leaves it to them.
+import type { AdapterKind } from "../types.ts";
 
 /** A nap is this part of the time waited so far, so a wait ends at most so much too late. */
 const PART = 1 / 16;
@@ -17,8 +18,13 @@ function nap(): void {
   setImmediate(nap);
 }
 
-/** Awaits `promise`. The event loop goes on meanwhile, each turn at most a millisecond late. */
-export async function patiently<T>(promise: Promise<T>): Promise<T> {
+/** Awaits `promise`. The event loop goes on meanwhile, beside a software adapter each turn at most a millisecond late. */
+export async function patiently<T>(
+  promise: Promise<T>,
+  kind: AdapterKind,
+  _nudge?: () => void,
+): Promise<T> {
+  if (kind === "hardware") return promise;
   since = performance.now();
   waits++;
   if (awake) setImmediate(nap);
