@@ -1,6 +1,8 @@
 // shaders/softmax.wgsl: softmax, or its logarithm, of each row of x[rows, n], and the gradient. WG threads a row, a few
 // workgroups for all rows. Needs lib/width4 (n divisible by 4) or lib/width1, and lib/row or lib/row_subgroup.
+// With PAIRS forward takes two rows at a time: a CPU's waits for one row's numbers are filled with the other's.
 const WG: u32 = 64u;
+const PAIRS: bool = false;
 const LOG: bool = false;
 
 struct Params {
@@ -29,33 +31,59 @@ fn exponential(v: V) -> V {
   return select(exp(v), v, (bitcast<U>(v) & U(0x7fffffffu)) > U(0x7f800000u));
 }
 
+// A thread's largest so far, and its sum of exp(x - largest): the row is read twice, not three times.
+struct Sum { top: f32, sum: f32 }
+fn grown(s: Sum, v: V) -> Sum {
+  let top = max(s.top, greatest(v));
+  return Sum(top, s.sum * exp(s.top - top) + total(exponential(v - top)));
+}
+fn of_row(s: Sum, lid: u32) -> Sum {
+  let top = rowMax(s.top, lid);
+  let sum = rowSum(s.sum * exp(s.top - top), lid);
+  if (LOG) { return Sum(top, log(sum)); }
+  return Sum(top, 1.0 / sum); // brings a NaN back
+}
+fn result(s: Sum, v: V) -> V {
+  if (LOG) { return (v - s.top) - s.sum; }
+  return exp(v - s.top) * s.sum;
+}
+
 @compute @workgroup_size(WG)
 fn forward(
   @builtin(workgroup_id) wid: vec3u,
   @builtin(num_workgroups) nwg: vec3u,
   @builtin(local_invocation_index) lid: u32,
 ) {
-  let block = (p.rows + nwg.x - 1u) / nwg.x; // neighbours: rows apart would be new pages to a software adapter each time
-  for (var row = wid.x * block; row < min((wid.x + 1u) * block, p.rows); row++) {
+  let each = select(1u, 2u, PAIRS);
+  let groups = nwg.x * each;
+  let block = (p.rows + groups - 1u) / groups * each; // neighbours: rows apart would be new pages to a software adapter
+  for (var row = wid.x * block; row < min((wid.x + 1u) * block, p.rows); row += each) {
     let begin = row * p.n + lid;
     let end = (row + 1u) * p.n;
-    // A thread's largest so far, and its sum of exp(x - largest): the row is read twice, not three times.
-    var m = -3.4028234e38;
-    var s = 0.0;
-    for (var i = begin; i < end; i += WG) {
-      let v = x[i];
-      let top = max(m, greatest(v));
-      s = s * exp(m - top) + total(exponential(v - top));
-      m = top;
-    }
-    let top = rowMax(m, lid);
-    let sum = rowSum(s * exp(m - top), lid);
-    if (LOG) {
-      let log_sum = log(sum);
-      for (var i = begin; i < end; i += WG) { y[i] = (x[i] - top) - log_sum; }
+    let next = select(0u, p.n, row + 1u < p.rows); // the last of an odd number of rows is done twice
+    var one = Sum(-3.4028234e38, 0.0);
+    var two = one;
+    if (PAIRS) {
+      for (var i = begin; i < end; i += WG) {
+        let v = x[i];
+        let u = x[i + next];
+        one = grown(one, v);
+        two = grown(two, u);
+      }
+      two = of_row(two, lid);
     } else {
-      let scale = 1.0 / sum; // brings a NaN back
-      for (var i = begin; i < end; i += WG) { y[i] = exp(x[i] - top) * scale; }
+      for (var i = begin; i < end; i += WG) { one = grown(one, x[i]); }
+    }
+    one = of_row(one, lid);
+    if (PAIRS) {
+      for (var i = begin; i < end; i += WG) {
+        let v = x[i];
+        let u = x[i + next]; // before the first store, which it might have to wait for
+        y[i] = result(one, v);
+        y[i + next] = result(two, u);
+      }
+    } else {
+      for (var i = begin; i < end; i += WG) { y[i] = result(one, x[i]); }
     }
   }
 }

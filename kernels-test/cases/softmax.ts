@@ -50,6 +50,8 @@ const rows: readonly (readonly number[])[] = [
   [7, 33],
   [3, 1000],
   [2, 1001],
+  [131, 100], // enough rows to go two at a time, and one left over
+  [128, 37],
 ];
 const lastAxis = kinds.flatMap(({ name, op, log }) =>
   rows.map((shape) =>
@@ -81,6 +83,28 @@ const otherAxes = kinds.flatMap(({ name, op, log }) =>
     }),
   ),
 );
+const odd = [
+  -INF,
+  1,
+  2,
+  -INF,
+  1,
+  2,
+  Number.NaN,
+  3,
+  1,
+  INF,
+  2,
+  3,
+  -INF,
+  -INF,
+  -INF,
+  -INF,
+  1,
+  2,
+  3,
+  4,
+];
 const edges = kinds.flatMap(({ name, op, log }) => [
   opCase({
     name: `${name} of values that exp cannot take`,
@@ -94,11 +118,15 @@ const edges = kinds.flatMap(({ name, op, log }) => [
   opCase({
     name: `${name}: -inf is no probability; NaN, inf and a row of -inf make their row NaN`,
     inputs: {
-      x: values(
-        [-INF, 1, 2, -INF, 1, 2, Number.NaN, 3, 1, INF, 2, 3, -INF, -INF, -INF, -INF, 1, 2, 3, 4],
-        [5, 4],
-      ),
+      x: values(odd, [5, 4]),
     },
+    apply: ({ x }) => op(x),
+    oracle: ({ x }) => softmaxF64(x, -1, log),
+    tolerance: 3e-7,
+  }),
+  opCase({
+    name: `${name}: NaN and infinities stay in their rows, however many there are`,
+    inputs: { x: values(Array.from({ length: 27 }, () => odd).flat(), [135, 4]) },
     apply: ({ x }) => op(x),
     oracle: ({ x }) => softmaxF64(x, -1, log),
     tolerance: 3e-7,

@@ -18,9 +18,12 @@ function rows(run: Run, entry: string, log: boolean, tensors: Record<string, Ten
   const [first] = Object.values(tensors) as [Tensor];
   const n = first.shape.at(-1)!;
   const wide = n % 4 === 0;
-  const kernel = rowKernel(run, source, entry, { LOG: log }, [wide ? width4 : width1]);
   const count = first.size / n;
-  const most = run.adapter.kind === "software" ? 64 : 32_768; // workgroups cost a CPU, rows do not
+  const software = run.adapter.kind === "software";
+  const most = software ? 64 : 32_768; // workgroups cost a CPU, rows do not
+  // Two rows at a time, once each workgroup has two.
+  const knobs = { LOG: log, PAIRS: entry === "forward" && software && count >= 2 * most };
+  const kernel = rowKernel(run, source, entry, knobs, [wide ? width4 : width1]);
   run(kernel, tensors, { rows: count, n: wide ? n / 4 : n }, [
     kernel.workgroup[0] * Math.min(count, most),
   ]);
