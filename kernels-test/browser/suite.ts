@@ -2,6 +2,7 @@
 // with what it says and a digest of every byte that it read back. Runs in a page, in a worker and in Node alike.
 import { languageFeatures, requestAdapter } from "#platform";
 import * as parity from "../../parity/index.ts";
+import type { Kernel } from "../../src/gpu/kernel.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { type Gpu, openGpu } from "../../src/index.ts";
 import type { Case } from "../harness.ts";
@@ -45,6 +46,10 @@ export interface Result {
   /** SHA-256 over all bytes read back, in the order in which they were asked for; each read with its length. */
   readonly digest: string;
   readonly reads: number;
+  /** Kernels that were dispatched, by label: `shaders/conv2d.wgsl:quads`. */
+  readonly kernels: readonly string[];
+  /** How many pipelines they are. */
+  readonly pipelines: number;
   readonly ms: number;
 }
 
@@ -86,12 +91,20 @@ const hex = (bytes: ArrayBuffer): string =>
 const sha256 = (bytes: BufferSource): Promise<ArrayBuffer> =>
   crypto.subtle.digest("SHA-256", bytes);
 
-/** Digests of the reads of one case, in the order in which they were asked for. */
+/** Digests of the reads of one case, in the order in which they were asked for, and the kernels that it ran. */
 let reads: Promise<string>[] = [];
+let kernels = new Set<Kernel>();
 
-/** From now on every readback of any gpu is kept as a digest: below `gpu.read`, so that no case can pass it by. */
+/**
+ * From now on every readback of any gpu is kept as a digest, and every dispatch's kernel: below `gpu.read` and
+ * `gpu.dispatch`, so that no case can pass it by.
+ */
 function listen(): void {
-  const { read } = Recorder.prototype;
+  const { read, add } = Recorder.prototype;
+  Recorder.prototype.add = function (command) {
+    if (command.kind === "dispatch") kernels.add(command.kernel);
+    add.call(this, command);
+  };
   Recorder.prototype.read = function (ranges) {
     const bytes = read.call(this, ranges);
     reads.push(
@@ -104,11 +117,16 @@ function listen(): void {
   };
 }
 
-async function digestOfReads(): Promise<{ digest: string; reads: number }> {
+async function heard(): Promise<Pick<Result, "digest" | "reads" | "kernels" | "pipelines">> {
   const all = await Promise.all(reads);
-  reads = [];
   const text = new TextEncoder().encode(all.join("\n"));
-  return { digest: hex(await sha256(text)), reads: all.length };
+  const labels = [...new Set([...kernels].map(({ label }) => label))].sort();
+  return {
+    digest: hex(await sha256(text)),
+    reads: all.length,
+    kernels: labels,
+    pipelines: kernels.size,
+  };
 }
 
 const plainModules = (group: "cases" | "core", gpu: () => Promise<Gpu>): Named[] =>
@@ -171,6 +189,7 @@ export async function runSuite(
     report({ kind: "start", name });
     const start = performance.now();
     reads = [];
+    kernels = new Set();
     let error: string | null = null;
     try {
       await run();
@@ -178,7 +197,7 @@ export async function runSuite(
       error = e instanceof Error ? `${e.name}: ${e.message}` : String(e);
     }
     const ms = Math.round(performance.now() - start);
-    report({ kind: "end", name, error, ...(await digestOfReads()), ms });
+    report({ kind: "end", name, error, ...(await heard()), ms });
   }
   for (const g of opened.values()) await (await g).close();
   report({ kind: "done" });
