@@ -22,7 +22,7 @@ beforeAll(async () => {
     };
   });
   await seen.page.goto(`${site.url}measure.html`);
-}, 60_000);
+}, 120_000);
 afterAll(() => site?.close());
 
 const textsOf = (selector: string) =>
