@@ -88,6 +88,7 @@ export class Pipelines {
 
   async #compile(kernel: Kernel, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
     const { gpu } = this.device;
+    checkWorkgroup(kernel, gpu.limits);
     gpu.pushErrorScope("validation");
     const module = gpu.createShaderModule({ code: kernel.code, label: kernel.label });
     const scope = gpu.popErrorScope();
@@ -146,6 +147,21 @@ export class Pipelines {
     this.counts.bindGroups++;
     return made;
   }
+}
+
+/** Not every browser looks at sizes that an `override` gives, and a driver may crash. */
+function checkWorkgroup({ label, workgroup }: Kernel, limits: GPUSupportedLimits): void {
+  const [x, y, z] = workgroup;
+  const most = [
+    limits.maxComputeWorkgroupSizeX,
+    limits.maxComputeWorkgroupSizeY,
+    limits.maxComputeWorkgroupSizeZ,
+  ] as const;
+  const all = limits.maxComputeInvocationsPerWorkgroup;
+  if (x * y * z <= all && workgroup.every((n, i) => n <= most[i]!)) return;
+  throw new KernelError(
+    `${label}: a workgroup of ${workgroup.join("x")} threads, the adapter allows ${most.join("x")} and ${all} in all`,
+  );
 }
 
 /**
