@@ -1,5 +1,4 @@
 // The engine of the page "Classify": loads networks, looks at pictures, times parts. One call after another.
-import { adapterOf } from "../../bench/row.ts";
 import { type Gpu, NfgradError, openGpu } from "../../src/index.ts";
 import { readPicture } from "../../src/io/images.ts";
 import { randomAccess } from "../../src/io/source.ts";
@@ -11,6 +10,7 @@ import {
   openPretrained,
   type Pretrained,
 } from "../../src/train/index.ts";
+import { adapterName } from "../common/adapter.ts";
 import { answer } from "../common/rpc.ts";
 import type { Events, Handlers } from "./messages.ts";
 import { timeParts } from "./times.ts";
@@ -68,7 +68,7 @@ const handlers: Handlers = {
       return {
         ...{ variant, parameters, classes, ...size },
         imagenet: classes === 1000 && !description,
-        adapter: adapterOf(gpu.info).adapter,
+        adapter: adapterName(gpu.info).name,
         software: gpu.info.kind === "software",
       };
     }),

@@ -28,7 +28,7 @@ function share(percent: number, bound: boolean): Node | string {
     "span",
     { class: bound ? "share bound" : "share" },
     h("span", { class: "track" }, fill),
-    h("span", {}, `${percent.toFixed(0)} %`),
+    h("span", {}, `${percent.toFixed(percent < 9.95 ? 1 : 0)} %`),
   );
 }
 

@@ -1,9 +1,9 @@
 // The engine of the page "Measure": runs the benchmark and the parity suites on the visitor's adapter.
 import * as bench from "../../bench/index.ts";
-import { adapterOf } from "../../bench/row.ts";
 import { version } from "../../package.json";
 import * as parity from "../../parity/index.ts";
 import { type Gpu, OptionError, openGpu } from "../../src/index.ts";
+import { adapterName } from "../common/adapter.ts";
 import { answer } from "../common/rpc.ts";
 import type { Events, Handlers } from "./messages.ts";
 
@@ -46,9 +46,8 @@ async function alone<R>(work: (signal: AbortSignal, gpu: Gpu) => Promise<R>): Pr
 const send = answer<Events>({
   async open() {
     const { info } = await gpu();
-    const { adapter, driver } = adapterOf(info);
     const timestamps = info.features.has("timestamp-query");
-    return { name: adapter, driver, software: info.kind === "software", timestamps };
+    return { ...adapterName(info), software: info.kind === "software", timestamps };
   },
 
   async choice() {
