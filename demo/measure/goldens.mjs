@@ -1,11 +1,11 @@
-// Copies a part of parity/golden for the page "Measure": what a visitor's GPU computes in a few minutes, in a few
-// megabytes. The case list is the manifest's own, cut down.
+// Copies a part of parity/golden for the page "Measure": cases that take seconds each, since a run stops between cases,
+// and megabytes together. The case list is the manifest's own, cut down.
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Categories that are copied whole, and cases of others. */
 const CATEGORIES = ["fill", "activations", "wsconv", "modules", "nfblock", "optim", "groups"];
-const CASES = ["random", "init-tiny-eval", "init-tiny-train", "nfnet-tiny-trainmode", "curve-agc"];
+const CASES = ["random", "init-tiny-eval", "init-tiny-train", "nfnet-tiny-trainmode"];
 const NETS = /^nfnet-tiny/;
 
 /** Copies from a folder of goldens into another. @throws Error if it has nothing of a part of the choice. */
