@@ -87,9 +87,10 @@ fn slope(v: vec4f) -> vec4f {
   if (KIND == GELU) {
     let q = v * v;
     let e = exp2(-abs(v * (GELU_A2 + GELU_B2 * q)));
+    let u = v * (GELU_A + 3.0 * GELU_B * q);
     let r = 1.0 / (1.0 + e);
     let t = e * r;
-    return select(t, r, v >= zero) + t * r * v * (GELU_A + 3.0 * GELU_B * q);
+    return select(t, r, v >= zero) + t * r * u;
   }
   if (KIND == GELU_EXACT) {
     let phi = normal(v);
@@ -144,10 +145,13 @@ fn backward(
   let f = p.factor; // before the loop: compilers leave such loads where they stand
   let whole = p.n / 4u;
   let span = spanOf(whole, wid, nwg, lid);
-  for (var i = span.first; i < span.end; i += WG) { dx[i] = f * (dy[i] * slope(x[i])); }
+  for (var i = span.first; i < span.end; i += WG) {
+    let s = f * slope(x[i]); // before dy is loaded: a CPU has no registers to keep that meanwhile
+    dx[i] = dy[i] * s;
+  }
   let rest = p.n % 4u;
   if (wid.x + lid == 0u && rest > 0u) {
-    let v = f * (dy[whole] * slope(x[whole]));
+    let v = dy[whole] * (f * slope(x[whole]));
     dx[whole].x = v.x;
     if (rest > 1u) { dx[whole].y = v.y; }
     if (rest > 2u) { dx[whole].z = v.z; }
