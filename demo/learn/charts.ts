@@ -52,7 +52,8 @@ export interface Curve {
   add(step: number, values: Partial<Both<number>>): void;
   /** Forgets all that came after this step; 0: everything. */
   cut(step: number): void;
-  readonly last: Partial<Both<number>>;
+  /** Moving averages now; a network that diverged has none. */
+  readonly mean: Partial<Both<number>>;
 }
 
 const MOST = 1200;
@@ -66,7 +67,6 @@ export function curve(element: HTMLElement, top: number, format: (value: number)
   const raw: Both<Column> = { clipped: [], free: [] };
   const smooth: Both<Column> = { clipped: [], free: [] };
   const mean: { -readonly [K in Which]?: number } = {};
-  const last: { -readonly [K in Which]?: number } = {};
   const columns = () => [...WHICH.map((w) => raw[w]), ...WHICH.map((w) => smooth[w])];
   const table = () => [steps, ...columns()] as uPlot.AlignedData;
   const line = (which: Which, faint: boolean): uPlot.Series => ({
@@ -89,17 +89,13 @@ export function curve(element: HTMLElement, top: number, format: (value: number)
       column.splice(0, column.length, ...kept.map((i) => column[i]!));
   };
   return {
-    last,
+    mean,
     add(step, values) {
       steps.push(step);
       for (const which of WHICH) {
         const value = values[which];
-        if (value === undefined) delete last[which];
-        else {
-          last[which] = value;
-          const before = mean[which] ?? value;
-          mean[which] = KEEP * before + (1 - KEEP) * value;
-        }
+        if (value === undefined) delete mean[which];
+        else mean[which] = KEEP * (mean[which] ?? value) + (1 - KEEP) * value;
         // Far outside the chart a line is a line upwards; canvases dislike 1e30.
         const shown = (v: number | undefined) => (v === undefined ? null : Math.min(v, 10 * top));
         raw[which].push(shown(value));
@@ -114,7 +110,6 @@ export function curve(element: HTMLElement, top: number, format: (value: number)
         const value = smooth[which].at(-1) ?? null;
         if (value === null) delete mean[which];
         else mean[which] = value;
-        delete last[which];
       }
       draw(table());
     },

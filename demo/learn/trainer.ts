@@ -2,12 +2,7 @@
 import { DeviceLostError, type Gpu, openGpu, random } from "../../src/index.ts";
 import type { Dataset, Images } from "../../src/io/datasets.ts";
 import { epochOf } from "../../src/train/batches.ts";
-import {
-  type Classifier,
-  loadClassifier,
-  modelOf,
-  probabilities,
-} from "../../src/train/classifier.ts";
+import { modelOf } from "../../src/train/classifier.ts";
 import { evaluate } from "../../src/train/loop.ts";
 import { pacer } from "../../src/train/pace.ts";
 import { planOf } from "../../src/train/plan.ts";
@@ -61,7 +56,8 @@ export interface Trainer {
   classify(drawing: Drawing, reader: Reader): Promise<number[] | null>;
   /** After `lost`: opens a device again and goes on from the last checkpoint in memory, at the step returned. */
   recover(): Promise<number>;
-  close(): Promise<void>;
+  /** Gives back all but the device, for the next trainer; null if the device is gone. */
+  close(): Promise<Gpu | null>;
 }
 
 interface Checkpoint {
@@ -82,12 +78,25 @@ function firstOf(images: Images, most: number): Images {
   return { ...images, count, labels: images.labels.subarray(0, count) };
 }
 
-/** Opens a device and both networks, compiled and at step 0; nothing runs yet. */
-export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<Trainer> {
-  const { data, network, seed } = options;
+/** What is trained, and how. @throws OptionError for data that cannot be. */
+export function planFor({
+  data,
+  network,
+  seed,
+}: Pick<TrainerOptions, "data" | "network" | "seed">) {
   const variant = networks[network];
   if (!variant) throw new Error(`expected a network of ${Object.keys(networks)}, got ${network}`);
-  const plan = planOf({ data, variant, recipe, seed });
+  return planOf({ data, variant, recipe, seed });
+}
+
+/** Opens a device, unless one is lent, and both networks, compiled and at step 0; nothing runs yet. */
+export async function openTrainer(
+  options: TrainerOptions,
+  emit: Emit,
+  lent: Gpu | null = null,
+): Promise<Trainer> {
+  const { data, network, seed } = options;
+  const plan = planFor(options);
   const { description } = plan;
   const model = modelOf(description);
   const test = firstOf(data.test, options.testCount);
@@ -123,8 +132,8 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
       trainee(gpu, description, model, { ...plan.recipe, clipping }, seed);
     return { clipped: one(settings.clipping), free: one(null) };
   };
-  const open = async () => {
-    gpu = await openGpu();
+  const open = async (on: Gpu | null) => {
+    gpu = on ?? (await openGpu());
     read = drawingReader(gpu, options.trained);
     nets = make();
     const inputs = nextInputs();
@@ -241,7 +250,7 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
     }
   }
 
-  await open();
+  await open(lent);
   void loop();
 
   return {
@@ -280,7 +289,7 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
     classify: (drawing, reader) => between(() => read(drawing, reader, nets.clipped.net)),
     async recover() {
       await gpu.close().catch(() => {}); // the page knows already why it stopped
-      await open();
+      await open(null);
       for (const [which, saved] of checkpoint.saved) nets[which].restore(saved);
       ({ step, images, diverged } = checkpoint);
       void loop();
@@ -289,9 +298,11 @@ export async function openTrainer(options: TrainerOptions, emit: Emit): Promise<
     async close() {
       const end = async () => {
         over = new Error("this trainer is closed");
+        for (const which of WHICH) nets[which].dispose();
       };
-      if (!over) await between(end);
-      await gpu.close().catch(() => {}); // another one takes its place
+      if (!over) return between(end).then(() => gpu);
+      await gpu.close().catch(() => {}); // the page knows already why it stopped
+      return null;
     },
   };
 }

@@ -35,7 +35,7 @@ export function view() {
     for (const which of WHICH) {
       const at = diverged[which];
       const right = tested?.accuracy[which];
-      const now = loss.last[which];
+      const now = loss.mean[which];
       text(
         `score-${which}`,
         at !== undefined ? "diverged" : right === undefined ? "–" : percent(right),
@@ -60,8 +60,8 @@ export function view() {
       }).join(", ");
     const set = (id: string, label: string) =>
       byId(id, HTMLElement).setAttribute("aria-label", label);
-    set("loss", `Loss by step: ${say(loss.last, (v) => v.toFixed(2))}`);
-    set("accuracy", `Accuracy by step: ${say(accuracy.last, percent)}`);
+    set("loss", `Loss by step: ${say(loss.mean, (v) => v.toFixed(2))}`);
+    set("accuracy", `Accuracy by step: ${say(accuracy.mean, percent)}`);
   };
 
   return {

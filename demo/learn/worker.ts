@@ -4,7 +4,7 @@ import type { Dataset } from "../../src/io/datasets.ts";
 import { answer } from "../common/rpc.ts";
 import { fetched, loadDigits, readFiles } from "./data.ts";
 import type { Drawing, Events, Opened, Reader, Settings } from "./protocol.ts";
-import { openTrainer, type Trainer } from "./trainer.ts";
+import { openTrainer, planFor, type Trainer } from "./trainer.ts";
 
 export interface Start {
   readonly network: string;
@@ -25,10 +25,12 @@ const trained = async (): Promise<Blob> =>
 
 /** Opens networks on new data or of another size, in place of those that were. */
 async function open(data: Dataset, start: Start): Promise<Opened> {
+  const options = { ...start, data, seed: 0, trained };
+  planFor(options); // what cannot be trained leaves what is open as it is
   const before = trainer;
   trainer = null;
-  await before?.close();
-  trainer = await openTrainer({ ...start, data, seed: 0, trained }, emit);
+  const gpu = (await before?.close()) ?? null;
+  trainer = await openTrainer(options, emit, gpu);
   return trainer.opened;
 }
 
