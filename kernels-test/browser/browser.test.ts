@@ -3,8 +3,10 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Engine, root } from "./browsers.ts";
+import { serve } from "../../tools/serve.mjs";
+import { ENGINES, type Engine, openBrowser, root } from "./browsers.ts";
 import { type Bundle, bundle } from "./bundle.ts";
+import type { Seen } from "./offMain.ts";
 import { type Driver, type Ran, runAt } from "./run.ts";
 import { fileOf, shaderEntries, small } from "./small.ts";
 
@@ -76,5 +78,41 @@ describe.each(pairs)("%s and Node on %s", (engine, driver) => {
     expect(odd.map(({ name }) => name)).toEqual([]);
     const unread = all.filter(({ kernels, reads }) => kernels.length > 0 && reads === 0);
     expect(unread.map(({ name }) => name)).toEqual([]);
+  });
+});
+
+/** What the page of offMain.ts saw while its worker trained. */
+async function trainOffMain(engine: Engine): Promise<Seen> {
+  const server = await serve(made.folder);
+  const browser = await openBrowser(engine);
+  try {
+    const page = await browser.newPage();
+    await page.goto(`${server.url}offMain.html`);
+    const polling = 2000; // each look is a task of the page
+    await page.waitForFunction(() => globalThis.offMain.done, { polling, timeout: 4 * MINUTES });
+    return await page.evaluate(() => globalThis.offMain);
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+}
+
+describe.each(ENGINES)("in a worker of %s", (engine) => {
+  // Other processes can lengthen any task of a busy machine: the engine would in every attempt.
+  const retry = 2;
+  test("the engine compiles with progress and trains, and the page's own thread stays free", {
+    retry,
+    timeout: 5 * MINUTES,
+  }, async () => {
+    const seen = await trainOffMain(engine);
+    expect(seen.error).toBeNull();
+    const all = seen.progress[0]?.[1] ?? 0;
+    expect(all).toBeGreaterThan(10);
+    expect(seen.progress).toEqual(Array.from({ length: all }, (_, i) => [i + 1, all]));
+    expect(seen.late, "pipelines made after gpu.compile").toBe(0);
+    expect(seen.losses.length).toBe(30);
+    expect(seen.losses.at(-1)).toBeLessThan(0.7 * seen.losses[0]!);
+    // Firefox has no such observer.
+    expect(seen.longTasks, "tasks over 50 ms").toEqual(engine === "chromium" ? [] : null);
   });
 });

@@ -36,13 +36,13 @@ const modules: Plugin = {
   },
 };
 
-const HTML = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>nfgrad: suite</title><link rel="icon" href="data:,"></head>
-<body><script type="module" src="page.js"></script></body></html>
+const html = (script: string): string => `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>nfgrad</title><link rel="icon" href="data:,"></head>
+<body><script type="module" src="${script}"></script></body></html>
 `;
 
 export interface Bundle {
-  /** Holds index.html and page.js. */
+  /** Holds index.html, the page of the suite, and offMain.html, whose worker trains. */
   readonly folder: string;
   /** The program of a process. */
   readonly child: string;
@@ -63,8 +63,8 @@ export async function bundle(): Promise<Bundle> {
   } satisfies BuildOptions;
   await build({
     ...common,
-    entryPoints: ["kernels-test/browser/page.ts"],
-    outfile: join(folder, "page.js"),
+    entryPoints: ["page", "offMain", "worker"].map((name) => `kernels-test/browser/${name}.ts`),
+    outdir: folder,
     platform: "browser",
     target: "es2022",
     alias: { "#platform": join(root, "src/platform/browser/index.ts") },
@@ -79,6 +79,7 @@ export async function bundle(): Promise<Bundle> {
     external: ["webgpu", "sharp", "mnist"],
     alias: { "#platform": join(root, "kernels-test/browser/presented.ts") },
   });
-  writeFileSync(join(folder, "index.html"), HTML);
+  writeFileSync(join(folder, "index.html"), html("page.js"));
+  writeFileSync(join(folder, "offMain.html"), html("offMain.js"));
   return { folder, child, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
