@@ -147,6 +147,52 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: "a device that somebody destroys while it is waited for",
+    async run(gpu) {
+      const opened = async () => {
+        const device = await bring(gpu.info.kind);
+        const g = await openGpu({ device });
+        const x = g.tensor(values(new Float32Array(1000).fill(1)));
+        const step = g.record((v: Tensor) => mul(v, x), { name: "step" });
+        for (let i = 0; i < 3; i++) step(x);
+        return { device, g, step, x };
+      };
+      const says = /lost/;
+      const waits = {
+        sync: ({ g }) => g.sync(),
+        data: ({ step, x }) => step(x).data(),
+        read: ({ g, step, x }) => g.read({ y: step(x), x }),
+        time: ({ g, step, x }) => g.time(() => step(x)),
+        compile: ({ g, x }) =>
+          g.compile(
+            g.record((v: Tensor) => scale(v, { by: 5 })),
+            [x],
+          ),
+      } satisfies Record<string, (o: Awaited<ReturnType<typeof opened>>) => Promise<unknown>>;
+      for (const [name, wait] of Object.entries(waits)) {
+        const during = await opened();
+        const pending = wait(during).then(
+          () => null,
+          (e: unknown) => e,
+        );
+        during.device.destroy();
+        const error = await pending; // what was done before may have been heard of
+        const fine = error === null || error instanceof DeviceLostError;
+        assert(fine, `${name}: DeviceLostError, or done before`, error);
+        await throws(`${name}, and then`, () => wait(during), DeviceLostError, says);
+        await during.g.close();
+        const before = await opened();
+        before.device.destroy();
+        await throws(`${name}, destroyed before`, () => wait(before), DeviceLostError, says);
+        await before.g.close();
+      }
+      const next = await openGpu(alike(gpu));
+      using y = scale(next.tensor(f32(2)), { by: 3 });
+      equalBits("a new gpu computes", await y.data(), [6]);
+      await next.close();
+    },
+  },
+  {
     name: "what the device reports later is thrown by the next awaited call",
     async run(gpu) {
       // Running out of memory for real would take the machine with it: the scopes of a device of ours report it.
