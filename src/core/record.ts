@@ -285,14 +285,9 @@ export async function compile(
   onProgress?: (done: number, all: number) => void,
 ): Promise<void> {
   const { gpu, pipelines } = (fn as Internal)[PIPELINES](args);
-  let done = 0;
-  await Promise.all(
-    pipelines.map(async (p) => {
-      await p.compiled;
-      onProgress?.(++done, pipelines.length);
-    }),
-  );
+  const { recorder } = gpu.internals;
+  await recorder.warm(pipelines, onProgress);
   const failed = pipelines.find((p) => p.failed)?.failed;
   if (failed) throw failed;
-  gpu.internals.device.check("compile");
+  await recorder.sync();
 }

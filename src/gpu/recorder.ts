@@ -5,7 +5,8 @@ import type { Command, Counts, Dispatch } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { Encoder, type Timing } from "./encode.ts";
 import { Images } from "./images.ts";
-import { Pipelines } from "./pipelines.ts";
+import { type Pipeline, Pipelines } from "./pipelines.ts";
+import { warm } from "./warm.ts";
 
 /** Submitted this often, so that the device starts while the rest is still being encoded. */
 const FLUSH_EVERY = 128;
@@ -241,6 +242,14 @@ export class Recorder {
     } finally {
       for (const staging of stagings) staging.destroy();
     }
+  }
+
+  /** Takes pipelines through the compilers of browser and driver. */
+  warm(
+    pipelines: readonly Pipeline[],
+    onProgress?: (done: number, all: number) => void,
+  ): Promise<void> {
+    return warm(this.device, this.images, pipelines, onProgress);
   }
 
   /** Of a lost device all work counts as done, and it may not have said yet that it is lost; but it maps nothing. */
