@@ -1,4 +1,4 @@
-// `npm test`: builds, finds or fetches an adapter, checks types and style, runs every test.
+// `npm test`: builds, finds or fetches an adapter and browsers, checks types and style, runs every test.
 // The last line holds nothing but the count. A skipped test counts as a failed one.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -52,6 +52,7 @@ step("adapter", () => {
   adapter = prepare();
   console.log(adapter);
 });
+step("browsers", () => spawnSync("bash", ["tools/browsers.sh"], { stdio: "inherit" }).status === 0);
 step("types", () => node("node_modules/typescript/bin/tsc", "-p", "."));
 step("style", () => node("node_modules/@biomejs/biome/bin/biome", "check"));
 step("package", () => node("tools/check-dist.mjs"));
