@@ -61,8 +61,13 @@ const KEEP = 0.9; // of the smoothed value, a step
 
 type Column = (number | null)[];
 
-/** A curve chart: faint values of each step, and a line through their moving average. */
-export function curve(element: HTMLElement, top: number, format: (value: number) => string): Curve {
+/** A curve chart from 0 to `top` with a line `every` so much: faint values of each step, and a line through their moving average. */
+export function curve(
+  element: HTMLElement,
+  top: number,
+  every: number,
+  format: (value: number) => string,
+): Curve {
   const steps: number[] = [];
   const raw: Both<Column> = { clipped: [], free: [] };
   const smooth: Both<Column> = { clipped: [], free: [] };
@@ -79,7 +84,10 @@ export function curve(element: HTMLElement, top: number, format: (value: number)
     {
       series: [{}, ...WHICH.map((w) => line(w, true)), ...WHICH.map((w) => line(w, false))],
       scales: { x: { time: false }, y: { range: [0, top] } },
-      axes: [axis({ space: 70 }), axis({ size: 46, values: (_, ticks) => ticks.map(format) })],
+      axes: [
+        axis({ space: 70 }),
+        axis({ size: 46, incrs: [every], space: 20, values: (_, ticks) => ticks.map(format) }),
+      ],
     },
     table(),
   );
@@ -140,7 +148,16 @@ export function signalChart(element: HTMLElement, blocks: () => number) {
           values: (_, ticks) => ticks.map(nameOf),
           grid: { show: false },
         }),
-        axis({ size: 52, values: (_, ticks) => ticks.map((t) => (t === null ? "" : short(t))) }),
+        axis({
+          size: 52,
+          splits: (_, __, min, max) => {
+            const [from, to] = [Math.floor(Math.log10(min)), Math.ceil(Math.log10(max))];
+            const every = Math.ceil((to - from) / 6); // a signal that explodes has many powers
+            const count = Math.floor((to - from) / every) + 1;
+            return Array.from({ length: count }, (_, i) => 10 ** (from + every * i));
+          },
+          values: (_, ticks) => ticks.map(short),
+        }),
       ],
     },
     [[], [], [], [], []],

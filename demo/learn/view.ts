@@ -14,7 +14,7 @@ import {
   type Which,
 } from "./protocol.ts";
 
-const percent = (part: number, digits = 0): string => `${(100 * part).toFixed(digits)} %`;
+const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
 const whole = (value: number): string => Math.round(value).toLocaleString("en");
 const NAMES: Both<string> = { clipped: "With clipping", free: "Without clipping" };
 
@@ -23,8 +23,8 @@ export function view() {
     const element = byId(id, HTMLElement);
     if (element.textContent !== value) element.textContent = value;
   };
-  const loss = curve(byId("loss", HTMLElement), 4, (v) => v.toFixed(0));
-  const accuracy = curve(byId("accuracy", HTMLElement), 1, (v) => percent(v));
+  const loss = curve(byId("loss", HTMLElement), 4, 1, (v) => v.toFixed(0));
+  const accuracy = curve(byId("accuracy", HTMLElement), 1, 0.25, (v) => percent(v));
   let blocks = 0;
   const signal = signalChart(byId("signal", HTMLElement), () => blocks);
   const heat = heatMap();
@@ -151,7 +151,7 @@ function classBars() {
     const best = chances ? chances.indexOf(Math.max(...chances)) : -1;
     rows.forEach(({ row, fill, value }, i) => {
       const chance = chances?.[i] ?? 0;
-      fill.style.width = percent(chance, 1);
+      fill.style.width = `${100 * chance}%`;
       value.textContent = chances ? percent(chance) : "";
       row.classList.toggle("best", i === best);
     });
