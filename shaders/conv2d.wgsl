@@ -13,6 +13,7 @@
 // lib/gemm_images.wgsl, the places of tiles in lib/gemm_place.wgsl.) A core declares
 //   T threads, TILE_M x TILE_N elements of C a tile, TILE_K of k a step;
 //   A_LOADS, B_LOADS quads that a thread loads a step, of A_PIXELS pixels; C_ROWS x C_QUADS quads of C that it owns;
+//   PASSES: it works out the addresses of C_OWN rows of C (ownRow), and passRow() gives it those of the others;
 //   tileOf(); which row, column or k its i-th load is (aRow, aQuad, ...); put() and multiply() of one step.
 //
 // A quad is 4 neighbouring channels of one slice, one vec4f. A slice is a group, or one product of a batch. Channels
@@ -55,6 +56,7 @@ const BIAS: bool = false;
 
 // Knobs of the cores (each says what they mean to it).
 const LANES: u32 = 8u;
+const HIGH: u32 = LANES;
 const WX: u32 = 4u;
 const WY: u32 = 1u;
 const ROWS: u32 = 4u;
@@ -261,20 +263,49 @@ fn rowOfC(at: Place, m: u32) -> u32 {
 fn isRow(at: Place, m: u32) -> bool {
   return m < at.rows && (PASS != WEIGHT || X4 || m % (quadsOf(p.ci) * 4u) < p.ci);
 }
+const NONE: u32 = 0xffffffffu;
+/// PASSES: where the rows begin that this thread works out, or NONE. It takes divisions; others have it from here.
+fn ownRows(at: Place, l: u32) -> array<u32, C_OWN> {
+  var rows: array<u32, C_OWN>;
+  if (PASSES) {
+    for (var i = 0u; i < C_OWN; i++) {
+      let m = at.row0 + ownRow(i, l);
+      rows[i] = select(NONE, rowOfC(at, m), isRow(at, m));
+    }
+  }
+  return rows;
+}
+
+fn storeQuads(at: Place, i: u32, row: u32, l: u32) {
+  let columns = select(p.co, p.ci, PASS == DATA) / 4u;
+  for (var j = 0u; j < C_QUADS; j++) {
+    let quad = at.quad0 + cQuad(j, l);
+    if (quad < columns) { c[row + quad] = sums[i * C_QUADS + j] + biasOf(at.slice, quad); }
+  }
+}
+fn storeScalars(at: Place, i: u32, row: u32, l: u32) {
+  let columns = select(p.co, p.ci, PASS == DATA);
+  for (var j = 0u; j < C_QUADS; j++) {
+    let quad = at.quad0 + cQuad(j, l);
+    let v = sums[i * C_QUADS + j] + biasOf(at.slice, min(quad, quadsOf(columns) - 1u));
+    for (var n = 0u; n < 4u; n++) {
+      if (quad * 4u + n < columns) { cScalars[row + quad * 4u + n] = v[n]; }
+    }
+  }
+}
 @compute @workgroup_size(T)
 fn quads(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) l: u32) {
   let at = placeOf(tileOf(wid.y * nwg.x + wid.x, l));
   if (at.rows == 0u) { return; }
   accumulate(at, l);
-  let columns = select(p.co, p.ci, PASS == DATA) / 4u;
-  for (var i = 0u; i < C_ROWS; i++) {
+  let own = ownRows(at, l);
+  for (var i = 0u; i < select(0u, C_ROWS, PASSES); i++) {
+    let row = passRow(own[i / (C_ROWS / C_OWN)], i);
+    if (row != NONE) { storeQuads(at, i, row, l); }
+  }
+  for (var i = 0u; i < select(C_ROWS, 0u, PASSES); i++) {
     let m = at.row0 + cRow(i, l);
-    if (!isRow(at, m)) { continue; }
-    let row = rowOfC(at, m);
-    for (var j = 0u; j < C_QUADS; j++) {
-      let quad = at.quad0 + cQuad(j, l);
-      if (quad < columns) { c[row + quad] = sums[i * C_QUADS + j] + biasOf(at.slice, quad); }
-    }
+    if (isRow(at, m)) { storeQuads(at, i, rowOfC(at, m), l); }
   }
 }
 
@@ -283,17 +314,13 @@ fn scalars(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3
   let at = placeOf(tileOf(wid.y * nwg.x + wid.x, l));
   if (at.rows == 0u) { return; }
   accumulate(at, l);
-  let columns = select(p.co, p.ci, PASS == DATA);
-  for (var i = 0u; i < C_ROWS; i++) {
+  let own = ownRows(at, l);
+  for (var i = 0u; i < select(0u, C_ROWS, PASSES); i++) {
+    let row = passRow(own[i / (C_ROWS / C_OWN)], i);
+    if (row != NONE) { storeScalars(at, i, row, l); }
+  }
+  for (var i = 0u; i < select(C_ROWS, 0u, PASSES); i++) {
     let m = at.row0 + cRow(i, l);
-    if (!isRow(at, m)) { continue; }
-    let row = rowOfC(at, m);
-    for (var j = 0u; j < C_QUADS; j++) {
-      let quad = at.quad0 + cQuad(j, l);
-      let v = sums[i * C_QUADS + j] + biasOf(at.slice, min(quad, quadsOf(columns) - 1u));
-      for (var n = 0u; n < 4u; n++) {
-        if (quad * 4u + n < columns) { cScalars[row + quad * 4u + n] = v[n]; }
-      }
-    }
+    if (isRow(at, m)) { storeScalars(at, i, rowOfC(at, m), l); }
   }
 }

@@ -179,7 +179,7 @@ const grouped = [
   conv([3, 13, 18, 64], [3, 3, 1, 64], { groups: 64, note: "depthwise, parts of pixels" }),
   conv([1, 2, 3, 4], [5, 4, 1, 4], { groups: 4, stride: 3, note: "depthwise, a large kernel" }),
   conv([1, 8, 6, 3], [3, 3, 1, 12], { groups: 3, stride: [2, 1], note: "depthwise, multiplier 4" }),
-  conv([1, 11, 12, 4], [9, 8, 1, 4], { groups: 4, bias: true, note: "depthwise, blocks of taps" }),
+  conv([1, 11, 12, 4], [9, 2, 1, 4], { groups: 4, bias: true, note: "depthwise, blocks of taps" }),
   conv([1, 12, 13, 8], [3, 2, 1, 8], { groups: 8, stride: 2, dilation: [2, 3], note: "depthwise" }),
   conv([1, 9, 13, 4], [2, 2, 1, 4], {
     groups: 4,

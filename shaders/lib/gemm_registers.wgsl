@@ -7,6 +7,8 @@ const A_LOADS: u32 = ROWS;
 const A_PIXELS: u32 = select(A_LOADS, 4u, PASS == WEIGHT);
 const B_LOADS: u32 = 4u * QUADS;
 const C_ROWS: u32 = ROWS;
+const PASSES: bool = false;
+const C_OWN: u32 = 1u;
 const C_QUADS: u32 = QUADS;
 const TILE_M: u32 = ROWS;
 const TILE_N: u32 = 4u * QUADS;
@@ -20,6 +22,8 @@ fn bQuad(i: u32, l: u32) -> u32 { return i % QUADS; }
 fn bColumn(i: u32, l: u32) -> u32 { return i; }
 fn bDepthQuad(i: u32, l: u32) -> u32 { return 0u; }
 fn cRow(i: u32, l: u32) -> u32 { return i; }
+fn ownRow(i: u32, l: u32) -> u32 { return 0u; }
+fn passRow(own: u32, i: u32) -> u32 { return own; }
 fn cQuad(j: u32, l: u32) -> u32 { return j; }
 fn put(l: u32) {}
 fn multiply(l: u32) {

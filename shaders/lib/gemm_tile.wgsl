@@ -8,6 +8,8 @@ const T: u32 = WX * WY;
 const TILE_M: u32 = WY * ROWS;
 const TILE_N: u32 = WX * QUADS * 4u;
 const C_ROWS: u32 = ROWS;
+const PASSES: bool = false;
+const C_OWN: u32 = 1u;
 const C_QUADS: u32 = QUADS;
 const A_LOADS: u32 = TILE_M * STEP / T;
 const B_LOADS: u32 = TILE_N * STEP / T;
@@ -32,6 +34,8 @@ fn bColumn(i: u32, l: u32) -> u32 {
 }
 fn bDepthQuad(i: u32, l: u32) -> u32 { return (l % STEP) ^ ((l + i * T) / STEP % N_QUADS / TURN % STEP); }
 fn cRow(i: u32, l: u32) -> u32 { return select(l / WX + i * WY, (l / WX + i / 4u * WY) * 4u + i % 4u, PASS == WEIGHT); }
+fn ownRow(i: u32, l: u32) -> u32 { return 0u; }
+fn passRow(own: u32, i: u32) -> u32 { return own; }
 fn cQuad(j: u32, l: u32) -> u32 { return l % WX + j * WX; }
 
 fn put(l0: u32) {

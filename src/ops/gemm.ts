@@ -66,7 +66,16 @@ export function plan(g: Geometry, pass: Pass, variant: Variant, biased: boolean,
     MASK_A: masked(g, pass),
     MASK_K: pass === "weight" ? k % depth !== 0 : tapQuads % (depth / 4) !== 0,
     BIAS: biased,
-    ...{ LANES: size, WX: wx, WY: wy, ROWS: rows, QUADS: quads, DEPTH: depth, PREFETCH: prefetch },
+    ...{
+      LANES: size,
+      HIGH: [1, 2, 4].find((rows) => m <= rows && rows < size) ?? size,
+      WX: wx,
+      WY: wy,
+      ROWS: rows,
+      QUADS: quads,
+      DEPTH: depth,
+      PREFETCH: prefetch,
+    },
   };
   const { m: tileM, n: tileN, threads: workgroup } = tileOf(variant);
   const [columnTiles, rowTiles] = [up(n, tileN), up(m, tileM)];

@@ -190,7 +190,8 @@ export function variantsOf(adapter: Adapter): readonly Variant[] {
 export function usual(adapter: Adapter, g: Geometry, pass: Pass): Variant {
   const { core } = classOf(adapter);
   const { n, k } = sizesOf(g, pass);
-  const narrow = core === "tile" ? n < 16 || k < 16 : g.slices > 1 && n <= lanesOf(adapter);
+  const widest = g.slices > 1 ? lanesOf(adapter) : 4; // columns that leave most lanes without any
+  const narrow = core === "tile" ? n < 16 || k < 16 : n <= widest;
   return rules[narrow ? "registers" : core](adapter, g, pass);
 }
 
