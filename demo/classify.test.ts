@@ -1,6 +1,6 @@
 // The page "Classify" in headless Chromium: right answers, refused files, a lost device, access for everybody.
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import {
   drop,
   faults,
@@ -12,13 +12,15 @@ import {
   type Watched,
 } from "./testing.ts";
 
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 }); // beside other work SwiftShader takes its time
+
 let site: Site;
 let seen: Watched;
 beforeAll(async () => {
   site = await openSite();
   seen = await site.open();
   await seen.page.goto(`${site.url}classify.html`);
-}, 120_000);
+});
 afterAll(() => site?.close());
 
 const words = (text: string) => new TextEncoder().encode(text);

@@ -1,5 +1,5 @@
 // The page "Measure" in headless Chromium: both suites run in the tab, tables fill, reports can be read again.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { readReport } from "../bench/index.ts";
 import {
   faults,
@@ -10,6 +10,8 @@ import {
   textOf,
   type Watched,
 } from "./testing.ts";
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 }); // beside other work SwiftShader takes its time
 
 let site: Site;
 let seen: Watched;
@@ -22,7 +24,7 @@ beforeAll(async () => {
     };
   });
   await seen.page.goto(`${site.url}measure.html`);
-}, 120_000);
+});
 afterAll(() => site?.close());
 
 const textsOf = (selector: string) =>
@@ -37,7 +39,7 @@ async function filterBy(text: string): Promise<void> {
 async function runs(suite: "speed" | "exact", during?: () => Promise<void>): Promise<void> {
   await seen.page.click(`#${suite}-run`);
   await during?.();
-  await seen.page.waitForSelector(`#${suite}-run:not(:disabled)`, { timeout: 90_000 });
+  await seen.page.waitForSelector(`#${suite}-run:not(:disabled)`, { timeout: 150_000 });
 }
 async function copied(suite: "speed" | "exact"): Promise<string> {
   await seen.page.click(`#${suite}-copy`);

@@ -110,7 +110,7 @@ export async function drop(page: Page, selector: string, name: string, bytes: Ui
 }
 
 /** Waits until an element's text matches. */
-export async function textOf(page: Page, selector: string, matches: RegExp, timeout = 60_000) {
+export async function textOf(page: Page, selector: string, matches: RegExp, timeout = 150_000) {
   await page.waitForFunction(
     (selector: string, source: string) =>
       new RegExp(source).test(document.querySelector(selector)?.textContent ?? ""),

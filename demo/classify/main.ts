@@ -13,9 +13,9 @@ import {
   showError,
   showLoading,
   showNetwork,
-  showParts,
   showPicture,
   showTimes,
+  showTiming,
 } from "./view.ts";
 
 const ASSETS = "assets/classify";
@@ -57,7 +57,7 @@ function openWorker(): void {
   engine.on("compiling", ({ done, all }) =>
     showLoading(`Compiling kernels: ${done} of ${all}`, done / all),
   );
-  engine.on("timing", showParts);
+  engine.on("timing", showTiming);
 }
 
 const asset = async (name: string): Promise<File> => {

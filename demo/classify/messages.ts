@@ -46,8 +46,8 @@ export type Events = {
   readonly loading: { readonly done: number; readonly all: number };
   /** Kernels that are compiled, of all. */
   readonly compiling: { readonly done: number; readonly all: number };
-  /** All parts, with the medians so far. */
-  readonly timing: readonly PartTime[];
+  /** The parts that are warmed up, of so many, with the medians so far. */
+  readonly timing: { readonly parts: readonly PartTime[]; readonly of: number };
 };
 
 export type Handlers = {

@@ -19,12 +19,14 @@ interface Entry {
 }
 
 const shapeText = ([, ...rest]: readonly number[]): string => rest.join("×");
-const secondsOf = ({ rounds }: Entry): number => statsOf(rounds).median;
+/** The median; before the first round what the warm-up found. */
+const secondsOf = ({ rounds, timer }: Entry): number =>
+  rounds.length > 0 ? statsOf(rounds).median : timer.seconds;
 
 /**
  * Times all parts of a loaded network for one picture, and the whole of it. Rounds take turns, so that a slow moment
  * of the machine meets all of them.
- * @param onParts Told after each turn, with the medians so far.
+ * @param onParts Told after each part's warm-up and after each turn, with the medians so far.
  * @param stopped Asked between rounds; true ends it with null.
  */
 export async function timeParts(
@@ -32,7 +34,10 @@ export async function timeParts(
   { model }: Pretrained,
   { params }: Looker,
   picture: Host,
-  { onParts, stopped }: { onParts(parts: readonly PartTime[]): void; stopped(): boolean },
+  {
+    onParts,
+    stopped,
+  }: { onParts(parts: readonly PartTime[], of: number): void; stopped(): boolean },
 ): Promise<Times | null> {
   const parts = model.parts(params);
   const held: { dispose(): void }[] = [];
@@ -60,6 +65,7 @@ export async function timeParts(
       const input = x;
       const entry = await open(name, () => run(input));
       entries.push(entry);
+      onParts(told(entries), parts.length);
       x = hold(gpu.keep(entry.call()));
     }
     if (stopped()) return null;
@@ -70,7 +76,7 @@ export async function timeParts(
         if (stopped()) return null;
         rounds.push(await timer.round());
       }
-      onParts(told(entries));
+      onParts(told(entries), parts.length);
     }
     const { clock } = whole.timer;
     return { parts: told(entries), whole: secondsOf(whole), rounds: turns, clock };

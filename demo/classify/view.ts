@@ -2,7 +2,7 @@
 
 import { byId, h } from "../common/dom.ts";
 import { announce } from "../common/shell.ts";
-import type { Answer, Network, PartTime, Times } from "./messages.ts";
+import type { Answer, Events, Network, PartTime, Times } from "./messages.ts";
 
 const text = (id: string, words: string): void => {
   byId(id, HTMLElement).textContent = words;
@@ -111,8 +111,7 @@ export function clearAnswer(): void {
   text("answer-note", "");
 }
 
-/** The parts with their times so far. */
-export function showParts(parts: readonly PartTime[]): void {
+function showParts(parts: readonly PartTime[]): void {
   const most = Math.max(...parts.map(({ seconds }) => seconds));
   byId("parts", HTMLElement).replaceChildren(
     ...parts.map(({ name, shape, seconds, dispatches }) =>
@@ -128,6 +127,12 @@ export function showParts(parts: readonly PartTime[]): void {
   );
 }
 
+/** The parts that are warmed up, with their times so far. */
+export function showTiming({ parts, of }: Events["timing"]): void {
+  showParts(parts);
+  text("times-about", parts.length < of ? `warming up ${parts.length} of ${of}` : "measuring");
+}
+
 export function showTimes({ parts, whole, rounds, clock }: Times): void {
   showParts(parts);
   const sum = parts.reduce((n, { seconds }) => n + seconds, 0);
@@ -136,6 +141,7 @@ export function showTimes({ parts, whole, rounds, clock }: Times): void {
       ? "by the GPU’s timestamps"
       : "by this page’s clock, so with the way to the GPU and back";
   text("times-about", `${duration(whole)} in one go`);
+  announce(`The network takes ${duration(whole)}; the times of its parts are listed`);
   text(
     "times-note",
     `One picture, warmed up; each part alone, ${by}; medians of ${rounds} turns. ` +

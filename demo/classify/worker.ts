@@ -90,7 +90,7 @@ const handlers: Handlers = {
       const { net, looker } = current();
       if (!last || !opened) throw new NfgradError("classify: no picture was looked at");
       return timeParts(await opened, net, looker, last, {
-        onParts: (parts) => send("timing", parts),
+        onParts: (parts, of) => send("timing", { parts, of }),
         stopped: superseded,
       });
     }),
