@@ -30,15 +30,14 @@ const stepAbove = (least: number) =>
 const lossLabel = () => seen.page.$eval("#loss", (e) => e.getAttribute("aria-label") ?? "");
 /** Processor time of each task of the page's thread while `work` goes on, in ms: what else runs here does not count. */
 async function tasks(page: Page, work: () => Promise<unknown>): Promise<number[]> {
-  await page.tracing.start({ categories: ["toplevel", "disabled-by-default-devtools.timeline"] });
+  await page.tracing.start({ categories: ["toplevel", "devtools.timeline"] });
   await work();
   const { traceEvents } = JSON.parse(new TextDecoder().decode(await page.tracing.stop()));
   type Event = { name: string; pid: number; tid: number; tdur?: number; args?: { name?: string } };
   const events = traceEvents as readonly Event[];
-  const scripts = events.filter(
-    ({ name }) => name === "FunctionCall" || name === "FireAnimationFrame",
-  );
-  const own = new Set(scripts.map(({ pid, tid }) => `${pid}.${tid}`));
+  // Only the page's own thread draws; the worker's has tasks, too.
+  const draws = events.filter(({ name }) => name === "FireAnimationFrame");
+  const own = new Set(draws.map(({ pid, tid }) => `${pid}.${tid}`));
   return events
     .filter(({ name, pid, tid }) => name.endsWith("RunTask") && own.has(`${pid}.${tid}`))
     .map(({ tdur = 0 }) => tdur / 1000);

@@ -147,6 +147,7 @@ export function signalChart(element: HTMLElement, blocks: () => number) {
           splits: () => Array.from({ length: blocks() + 1 }, (_, i) => i),
           values: (_, ticks) => ticks.map(nameOf),
           grid: { show: false },
+          size: 32,
         }),
         axis({
           size: 52,

@@ -44,7 +44,6 @@ async function learn(): Promise<void> {
       return await work();
     } catch (error) {
       page.trouble((error as Error).message);
-      enable(false);
       return undefined;
     }
   }
