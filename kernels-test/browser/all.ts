@@ -3,7 +3,7 @@
 //
 //   npm run test:all -- [--seed N] [--model NAME] [--steps N] [--filter PATTERN] [--only PLACE,PLACE] [--no-report]
 //   npm run test:all -- --choose      chooses the small cases of `npm test` anew (small.json)
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { withReport } from "../../bench/document.ts";
@@ -125,6 +125,12 @@ function between(a: string, b: string, done: ReadonlyMap<string, Ran>): string {
   return `${TITLES[a]} and ${TITLES[b]} give other bits in ${odd.size} cases, each within its own tolerance on both: ${shown.join(", ") || "none"}.`;
 }
 
+/** A part of the matrix is no table for the document. */
+const reports = !values["no-report"] && !values.choose && !values.only && !values.filter;
+const documentWith = (body: string): string =>
+  withReport(readFileSync(DOCUMENT, "utf8"), body, DOCUMENT, "matrix");
+if (reports) documentWith(""); // before hours of work: are its marks there?
+
 const made = await bundle();
 const done = new Map<string, Ran>();
 const wanted = values.choose ? ["node-lavapipe"] : values.only?.split(",");
@@ -159,10 +165,7 @@ const drivers = between("node-as-firefox", "node-as-chromium", done);
 const what = `${values.steps} steps of training: model ${values.model}, seed ${values.seed}.`;
 const report = [table(done), what, drivers].filter(Boolean).join("\n\n");
 console.log(`\n${report}\n`);
-if (!values["no-report"] && !wanted && !values.filter) {
-  const document = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, "utf8") : null;
-  writeFileSync(DOCUMENT, withReport(document, report, DOCUMENT, "matrix"));
-}
+if (reports) writeFileSync(DOCUMENT, documentWith(report));
 console.log(
   `${[...done.values()].reduce((n, r) => n + passed(r).length, 0)} passed, ${failed} failed`,
 );
