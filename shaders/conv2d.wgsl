@@ -248,34 +248,6 @@ fn accumulate(at: Place, l: u32) {
   }
 }
 
-/// Where row m of C begins (in C's own units); rows of padded channels have none.
-fn rowOfC(at: Place, m: u32) -> u32 {
-  if (PASS == FORWARD) { return (m * p.yPixel + at.slice * p.ySlice) / C_UNIT; }
-  if (PASS == DATA) {
-    let pixel = pixelOf(m, at.extent);
-    let x = pixel.yz * vec2u(p.strideH, p.strideW) + at.offset;
-    return (((pixel.x * p.h + x.x) * p.w + x.y) * p.xPixel + at.slice * p.xSlice) / C_UNIT;
-  }
-  let tap = m / (quadsOf(p.ci) * 4u);
-  let ci = m % (quadsOf(p.ci) * 4u);
-  return (at.part * p.wSize + (tap * p.ci + ci) * p.wRow + at.slice * p.wSlice) / C_UNIT;
-}
-fn isRow(at: Place, m: u32) -> bool {
-  return m < at.rows && (PASS != WEIGHT || X4 || m % (quadsOf(p.ci) * 4u) < p.ci);
-}
-const NONE: u32 = 0xffffffffu;
-/// PASSES: where the rows begin that this thread works out, or NONE. It takes divisions; others have it from here.
-fn ownRows(at: Place, l: u32) -> array<u32, C_OWN> {
-  var rows: array<u32, C_OWN>;
-  if (PASSES) {
-    for (var i = 0u; i < C_OWN; i++) {
-      let m = at.row0 + ownRow(i, l);
-      rows[i] = select(NONE, rowOfC(at, m), isRow(at, m));
-    }
-  }
-  return rows;
-}
-
 fn storeQuads(at: Place, i: u32, row: u32, l: u32) {
   let columns = select(p.co, p.ci, PASS == DATA) / 4u;
   for (var j = 0u; j < C_QUADS; j++) {

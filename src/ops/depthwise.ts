@@ -23,10 +23,11 @@ function axisOf(g: Geometry, pass: Pass, i: 0 | 1) {
   const blocks = up(reached, mostTaps(ratio));
   const taps = up(reached, blocks);
   const whole = taps * blocks * hop === kernel && (!backward || common === 1);
+  const walked = (backward ? [g.h, g.w] : [g.oh, g.ow])[i]!; // no class is without a pixel
   const lines = up(taps, Math.min(ratio, taps));
   return {
     ...{ taps, blocks, hop, ratio, whole, lines },
-    ...{ classes: backward ? apart : step, step: backward ? step : dilation },
+    ...{ classes: Math.min(backward ? apart : step, walked), step: backward ? step : dilation },
   };
 }
 
