@@ -5,7 +5,8 @@
 // `stats`: `shift`, `off` and `v` of each column. A workgroup takes CX neighbouring columns, with TWO
 // twice as many; its thread (cx, sy) walks rows sy, sy + SY, ... of column cx, with TWO of column
 // cx + CX beside it, and the SY parts meet in workgroup memory, in a fixed order. TWO is for a CPU: rows
-// lie pages apart, and the more of a page a turn takes, the better.
+// lie pages apart, and the more of a page a turn takes, the better. Forward adds two rows a turn there, too.
+// Needs lib/columns_alone (SY is 1) or lib/columns_barrier.
 // The sum of squares is var * fan_in: the variance is the biased one.
 // One walk gives mean and variance: values are counted from `shift`, which is near the mean, so that
 // little cancels; what is missing to the mean is `off`. Both are kept, since columns of almost equal
@@ -38,7 +39,7 @@ const JOINED: bool = true; // the gains' gradients lie in `g`; else in `dgain`
 const CX: u32 = 8u;
 const SY: u32 = 1u;
 const TWO: bool = true;
-// Rows are added in runs of 16 a thread, then the runs: long columns keep their digits.
+// Turns are added in runs of 16 a thread, then the runs: long columns keep their digits.
 const RUN: u32 = 16u;
 const SAMPLES: u32 = 8u;
 const WORDS: u32 = 7u;
@@ -59,16 +60,17 @@ fn layer_of(block: u32) -> Layer {
 }
 
 /**
- * A thread's walk: its first column, which elements of `w`, and how far its second column lies from these: at 0 where
- * there is no second one, so that the first is done twice.
+ * A thread's walk: its first column, which elements of `w` (the last of one thread a column is at `last`), and how far
+ * its second column lies from these: 0 where there is no second one, so that the first is done twice.
  */
-struct Walk { col: u32, own: bool, begin: u32, end: u32, step: u32, next: u32 }
+struct Walk { col: u32, own: bool, begin: u32, last: u32, end: u32, step: u32, next: u32 }
 fn walk_of(l: Layer, block: u32, lid: u32) -> Walk {
   let at = (block - l.first) * select(CX, 2u * CX, TWO) + lid % CX;
   let col = min(at, l.cols - 1u);
   let begin = l.w + lid / CX * l.cols + col;
   let next = select(0u, CX, at + CX < l.cols);
-  return Walk(col, at < l.cols, begin, l.w + l.rows * l.cols, SY * l.cols, next);
+  let end = l.w + l.rows * l.cols;
+  return Walk(col, at < l.cols, begin, end - l.cols + col, end, SY * l.cols, next);
 }
 
 struct Sums { a: F, b: F }
@@ -80,22 +82,9 @@ fn joined(s: Both, t: Both) -> Both {
   return sum;
 }
 
-var<workgroup> part_a: array<F, CX * SY>;
-var<workgroup> part_b: array<F, CX * SY>;
-/** Adds the sums of all threads of a column. */
-fn total(own: Sums, lid: u32) -> Sums {
-  if (SY == 1u) { return own; }
-  part_a[lid] = own.a;
-  part_b[lid] = own.b;
-  workgroupBarrier();
-  var s = Sums();
-  for (var i = lid % CX; i < CX * SY; i += CX) { s = plus(s, part_a[i], part_b[i]); }
-  workgroupBarrier();
-  return s;
-}
 fn totals(own: Both, lid: u32) -> Both {
-  var s = Both(total(own.one, lid), own.two);
-  if (TWO) { s.two = total(own.two, lid); }
+  var s = Both(column_total(own.one, lid), own.two);
+  if (TWO) { s.two = column_total(own.two, lid); }
   return s;
 }
 
@@ -124,15 +113,22 @@ fn sampled(l: Layer, col: u32) -> F {
 /** Sums of w - shift and of its squares, of both columns. */
 fn deviations(at: Walk, one: F, two: F, lid: u32) -> Both {
   var s = Both();
-  for (var a = at.begin; a < at.end; a += RUN * at.step) {
+  let turn = select(1u, 2u, TWO) * at.step;
+  for (var a = at.begin; a < at.end; a += RUN * turn) {
     var t = Both();
-    let end = min(a + RUN * at.step, at.end);
-    for (var i = a; i < end; i += at.step) {
+    let end = min(a + RUN * turn, at.end);
+    for (var i = a; i < end; i += turn) {
       let d = w[i] - one;
-      t.one = plus(t.one, d, d * d);
       if (TWO) {
+        let j = min(i + at.step, at.last); // the next row, if there is one
+        let more = i + at.step < at.end;
+        let below = select(F(), w[j] - one, more);
+        t.one = plus(t.one, d + below, d * d + below * below);
         let e = w[i + at.next] - two;
-        t.two = plus(t.two, e, e * e);
+        let other = select(F(), w[j + at.next] - two, more);
+        t.two = plus(t.two, e + other, e * e + other * other);
+      } else {
+        t.one = plus(t.one, d, d * d);
       }
     }
     s = joined(s, t);
@@ -140,7 +136,6 @@ fn deviations(at: Walk, one: F, two: F, lid: u32) -> Both {
   return totals(s, lid);
 }
 
-var<workgroup> far: u32;
 /** Further from the mean than 1.4 standard deviations: too much of the squares cancels. */
 fn is_far(c: Column, n: f32) -> bool { return any(n * c.off * c.off > 2.0 * c.v); }
 
@@ -156,8 +151,6 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) l
   let l = layer_of(p.first + wid.x);
   let at = walk_of(l, p.first + wid.x, lid);
   let n = f32(l.rows);
-  if (lid == 0u) { far = 0u; }
-  workgroupBarrier();
 
   var one = Column();
   var two = Column();
@@ -166,8 +159,7 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) l
   var s = deviations(at, one.shift, two.shift, lid);
   one = column(one.shift, s.one, n);
   two = column(two.shift, s.two, n);
-  if (is_far(one, n) || (TWO && is_far(two, n))) { far = 1u; }
-  if (workgroupUniformLoad(&far) == 1u) {
+  if (any_thread(is_far(one, n) || (TWO && is_far(two, n)), lid)) {
     s = deviations(at, one.shift + one.off, two.shift + two.off, lid);
     one = column(one.shift + one.off, s.one, n);
     two = column(two.shift + two.off, s.two, n);

@@ -1,5 +1,7 @@
 // Scaled weight standardization: what makes a network normalizer-free; of one weight, and of all weights of a network in
 // one dispatch. Not the convolution that uses the result.
+import alone from "../../shaders/lib/columns_alone.wgsl";
+import barrier from "../../shaders/lib/columns_barrier.wgsl";
 import source from "../../shaders/standardize.wgsl";
 import { checked, defineOp } from "../core/op.ts";
 import { Tensor } from "../core/tensor.ts";
@@ -18,8 +20,9 @@ type Kind = "software" | "hardware";
 const WORKGROUPS = { software: [8, 1, true], hardware: [8, 32, false] } as const;
 const variants = (kind: Kind, F: string) => {
   const [CX, SY, TWO] = WORKGROUPS[kind];
+  const uses = [kind === "software" ? alone : barrier];
   const kernel = (entry: string, TABLE: boolean, JOINED: boolean) =>
-    defineKernel(source, { entry, knobs: { F, CX, SY, TWO, TABLE, JOINED } });
+    defineKernel(source, { entry, knobs: { F, CX, SY, TWO, TABLE, JOINED }, uses });
   return {
     forward: { one: kernel("forward", false, false), all: kernel("forward", true, false) },
     backward: {
