@@ -38,6 +38,9 @@ const FEATURES = ["subgroups", "timestamp-query", "shader-f16"] as const;
 /** How long a device that refused something is given to say that it is lost. */
 const LOST_MS = 1000;
 
+const MAP_READ = 0x1;
+const COPY_DST = 0x8;
+
 /** An optional feature that the engine uses where an adapter has it. */
 export type Feature = (typeof FEATURES)[number];
 
@@ -131,6 +134,21 @@ export class Device {
     return (
       this.#goneFor(user) ?? new DeviceError(`${user}: ${(cause as Error).message}`, { cause })
     );
+  }
+
+  /**
+   * Throws if the device is lost, also where it has not said so yet: of a lost device all work counts as done, and nothing
+   * compiles, but it refuses to map a buffer.
+   */
+  async alive(user: string): Promise<void> {
+    const probe = this.gpu.createBuffer({ size: 4, usage: MAP_READ | COPY_DST });
+    try {
+      await this.wait(probe.mapAsync(MAP_READ));
+    } catch (cause) {
+      throw await this.refused(user, cause);
+    } finally {
+      probe.destroy();
+    }
   }
 
   /** Awaits what the device has to do first. */

@@ -95,7 +95,7 @@ export class Pipelines {
     const info = await module.getCompilationInfo?.(); // not everywhere
     const failed = await scope;
     const bad = info?.messages.find(({ type }) => type === "error");
-    this.device.check(kernel.label); // of a lost device some browsers say that it compiles nothing
+    if (bad || failed) await this.device.alive(kernel.label);
     if (bad) throw new KernelError(compileMessage(kernel, bad));
     if (failed) throw new KernelError(`${kernel.label}: ${failed.message}`);
     try {
@@ -105,7 +105,7 @@ export class Pipelines {
         compute: { module, entryPoint: kernel.entry, constants: kernel.constants },
       });
     } catch (cause) {
-      this.device.check(kernel.label);
+      await this.device.alive(kernel.label);
       throw new KernelError(`${kernel.label}: ${(cause as Error).message}`, { cause });
     }
   }

@@ -252,18 +252,6 @@ export class Recorder {
     return warm(this.device, this.images, pipelines, onProgress);
   }
 
-  /** Of a lost device all work counts as done, and it may not have said yet that it is lost; but it maps nothing. */
-  async #alive(): Promise<void> {
-    const probe = this.device.gpu.createBuffer({ size: 4, usage: MAP_READ | COPY_DST });
-    try {
-      await probe.mapAsync(MAP_READ);
-    } catch (cause) {
-      throw await this.device.refused("sync", cause);
-    } finally {
-      probe.destroy();
-    }
-  }
-
   /** Collects the commands of `fn` and how long the device takes for them, alone. */
   async time(fn: () => void): Promise<Timing> {
     await this.sync();
@@ -284,7 +272,7 @@ export class Recorder {
     this.#unstage();
     // Asked for before errors are waited for: each waiting is a turn of the event loop.
     const done = this.device.gpu.queue.onSubmittedWorkDone();
-    await this.device.wait(Promise.all([done, this.device.settle(), this.#alive()]));
+    await this.device.wait(Promise.all([done, this.device.settle(), this.device.alive("sync")]));
     this.#arrived = Math.max(this.#arrived, uploaded);
     await this.device.settle();
   }
