@@ -21,7 +21,7 @@ function family(name: string, columns: number): HTMLTableRowElement {
 
 /** A percentage with its bar; `bound`: this limit is the nearer one. */
 function share(percent: number, bound: boolean): Node | string {
-  if (!(percent > 0)) return "";
+  if (!(percent >= 0.05)) return "";
   const fill = h("i");
   fill.style.width = `${Math.min(100, percent).toFixed(1)}%`;
   return h(
