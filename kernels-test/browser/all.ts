@@ -108,21 +108,43 @@ function table(done: ReadonlyMap<string, Ran>): string {
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-/** What two drivers do not agree about, by file. */
+/** The greatest difference of sampled values of two runs of a case, in units of a read's greatest value. */
+function distance(a: Result, b: Result): number {
+  const reads = a.samples.map((sample, i) => {
+    const other = b.samples[i] ?? [];
+    const most = sample.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+    const off = sample.reduce((m, v, at) => Math.max(m, Math.abs(v - (other[at] ?? v))), 0);
+    return off === 0 ? 0 : off / most;
+  });
+  return Math.max(0, ...reads);
+}
+
+/** What two drivers do not agree about, by file: how many cases, and how far they are apart. */
 function between(a: string, b: string, done: ReadonlyMap<string, Ran>): string {
   const [one, other] = [done.get(a), done.get(b)];
   if (!one || !other) return "";
-  const odd = new Set(differing(one, other).map(({ name }) => name));
-  const counts = new Map<string, [number, number]>();
-  for (const name of one.results.keys()) {
-    if (!other.results.has(name)) continue;
-    const file = /^(\w+)(?:\/(\w+)\.ts|: ([a-z]+))?/.exec(name)!;
-    const key = file[2] ?? `${file[1]}: ${file[3]}`;
-    const [n, all] = counts.get(key) ?? [0, 0];
-    counts.set(key, [n + (odd.has(name) ? 1 : 0), all + 1]);
+  const files = new Map<string, { all: number; odd: number; most: number }>();
+  for (const r of one.results.values()) {
+    const twin = other.results.get(r.name);
+    if (!twin) continue;
+    const key = /^(?:(?:cases|core)\/(\w+)|parity: ([a-z]+)|(training: .*))/.exec(r.name);
+    const name = key?.[1] ?? (key?.[2] ? `parity, ${key[2]}` : (key?.[3] ?? r.name));
+    const of = files.get(name) ?? { all: 0, odd: 0, most: 0 };
+    const odd = r.digest === twin.digest ? 0 : 1;
+    const most = odd ? Math.max(of.most, distance(r, twin)) : of.most;
+    files.set(name, { all: of.all + 1, odd: of.odd + odd, most });
   }
-  const shown = [...counts].filter(([, [n]]) => n > 0).map(([k, [n, all]]) => `${k} ${n}/${all}`);
-  return `${TITLES[a]} and ${TITLES[b]} give other bits in ${odd.size} cases, each within its own tolerance on both: ${shown.join(", ") || "none"}.`;
+  const rows = [...files].filter(([, { odd }]) => odd > 0);
+  return [
+    `${TITLES[a]}, and ${TITLES[b]}: cases whose bits differ (each passes on both), and the greatest difference of`,
+    "sampled values, in units of the greatest value beside them.",
+    "",
+    "| cases | differ | by |",
+    "| --- | --- | --- |",
+    ...rows.map(
+      ([n, { all, odd, most }]) => `| ${n} | ${odd} of ${all} | ${most.toExponential(1)} |`,
+    ),
+  ].join("\n");
 }
 
 /** A part of the matrix is no table for the document. */

@@ -124,6 +124,8 @@ async function once(
   return { at, why };
 }
 
+const NOTHING = { digest: "", reads: 0, samples: [], kernels: [], pipelines: 0, ms: 0 } as const;
+
 /** @throws Error if the suite does not start there: no browser, no adapter. */
 async function collect(
   start: Start,
@@ -143,8 +145,7 @@ async function collect(
     });
     const first = opened as Extract<Message, { kind: "open" }> | null;
     if (!first) throw new Error(`the suite did not start: ${why}`);
-    if (at !== null)
-      end({ name: at, error: String(why), digest: "", reads: 0, kernels: [], pipelines: 0, ms: 0 });
+    if (at !== null) end({ ...NOTHING, name: at, error: String(why) });
     else if (why !== null) throw new Error(`the suite ended between two cases: ${why}`);
     only = first.names.filter((name) => !results.has(name));
     if (only.length === 0) return { adapter: first.adapter, info: first.info, results };

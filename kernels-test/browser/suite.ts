@@ -46,6 +46,8 @@ export interface Result {
   /** SHA-256 over all bytes read back, in the order in which they were asked for; each read with its length. */
   readonly digest: string;
   readonly reads: number;
+  /** Some values of each of the last reads, as f32: how far two drivers are apart. */
+  readonly samples: readonly (readonly number[])[];
   /** Kernels that were dispatched, by label: `shaders/conv2d.wgsl:quads`. */
   readonly kernels: readonly string[];
   /** How many pipelines they are. */
@@ -91,8 +93,22 @@ const hex = (bytes: ArrayBuffer): string =>
 const sha256 = (bytes: BufferSource): Promise<ArrayBuffer> =>
   crypto.subtle.digest("SHA-256", bytes);
 
+interface Read {
+  readonly digest: string;
+  readonly sample: readonly number[];
+}
+const SAMPLED_READS = 8;
+const SAMPLES = 128;
+/** Evenly strided values; what is no finite number as f32, such as most u32, is 0. */
+function sampleOf(bytes: ArrayBuffer): number[] {
+  const all = new Float32Array(bytes, 0, bytes.byteLength >> 2);
+  const step = Math.max(1, Math.floor(all.length / SAMPLES));
+  const some = Array.from({ length: Math.min(SAMPLES, all.length) }, (_, i) => all[i * step]!);
+  return some.map((v) => (Number.isFinite(v) ? v : 0));
+}
+
 /** Digests of the reads of one case, in the order in which they were asked for, and the kernels that it ran. */
-let reads: Promise<string>[] = [];
+let reads: Promise<Read>[] = [];
 let kernels = new Set<Kernel>();
 
 /**
@@ -109,21 +125,23 @@ function listen(): void {
     const bytes = read.call(this, ranges);
     reads.push(
       bytes.then(
-        async (b) => `${b.byteLength}:${hex(await sha256(b))}`,
-        () => "failed", // the reader is told; a read that fails here must fail there
+        async (b) => ({ digest: `${b.byteLength}:${hex(await sha256(b))}`, sample: sampleOf(b) }),
+        () => ({ digest: "failed", sample: [] }), // the reader is told; it must fail there as well
       ),
     );
     return bytes;
   };
 }
 
-async function heard(): Promise<Pick<Result, "digest" | "reads" | "kernels" | "pipelines">> {
+type Heard = Pick<Result, "digest" | "reads" | "samples" | "kernels" | "pipelines">;
+async function heard(): Promise<Heard> {
   const all = await Promise.all(reads);
-  const text = new TextEncoder().encode(all.join("\n"));
+  const text = new TextEncoder().encode(all.map(({ digest }) => digest).join("\n"));
   const labels = [...new Set([...kernels].map(({ label }) => label))].sort();
   return {
     digest: hex(await sha256(text)),
     reads: all.length,
+    samples: all.slice(-SAMPLED_READS).map(({ sample }) => sample),
     kernels: labels,
     pipelines: kernels.size,
   };
