@@ -293,7 +293,7 @@ export async function openTrainer(
       for (const [which, saved] of checkpoint.saved) nets[which].restore(saved);
       ({ step, images, diverged } = checkpoint);
       void loop();
-      return step;
+      return checkpoint.step;
     },
     async close() {
       const end = async () => {
