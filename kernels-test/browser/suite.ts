@@ -43,7 +43,7 @@ export interface Result {
   readonly name: string;
   /** What went wrong, or null. */
   readonly error: string | null;
-  /** SHA-256 over all bytes read back, in the order in which they were asked for; each read with its length. */
+  /** SHA-256 over the sorted SHA-256 of all reads, each with its length: what runs at once reads in any order. */
   readonly digest: string;
   readonly reads: number;
   /** Some values of each of the last reads, as f32: how far two drivers are apart. */
@@ -107,7 +107,7 @@ function sampleOf(bytes: ArrayBuffer): number[] {
   return some.map((v) => (Number.isFinite(v) ? v : 0));
 }
 
-/** Digests of the reads of one case, in the order in which they were asked for, and the kernels that it ran. */
+/** The reads of one case, in the order in which they were asked for, and the kernels that it ran. */
 let reads: Promise<Read>[] = [];
 let kernels = new Set<Kernel>();
 
@@ -136,7 +136,12 @@ function listen(): void {
 type Heard = Pick<Result, "digest" | "reads" | "samples" | "kernels" | "pipelines">;
 async function heard(): Promise<Heard> {
   const all = await Promise.all(reads);
-  const text = new TextEncoder().encode(all.map(({ digest }) => digest).join("\n"));
+  const text = new TextEncoder().encode(
+    all
+      .map(({ digest }) => digest)
+      .sort()
+      .join("\n"),
+  );
   const labels = [...new Set([...kernels].map(({ label }) => label))].sort();
   return {
     digest: hex(await sha256(text)),
