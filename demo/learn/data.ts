@@ -33,8 +33,8 @@ export async function loadDigits(url: string): Promise<Dataset> {
   return { name: "MNIST", classes: CLASSES, train: await images(), test: await images() };
 }
 
-/** Some of the images; the labels and pixels are views. */
-function part(images: Images, from: number, to: number): Images {
+/** Some of the images, in order; the labels and pixels are views. */
+export function part(images: Images, from: number, to: number): Images {
   const size = images.height * images.width * images.channels;
   return {
     ...images,

@@ -1,5 +1,5 @@
 // From what a step leaves on the host to what the page shows. Pure functions.
-import type { HostTree } from "../../src/index.ts";
+import type { AdapterInfo, HostTree } from "../../src/index.ts";
 import { classesOf } from "../../src/train/classifier.ts";
 import type { Both, Insight, StepResult, Which } from "./protocol.ts";
 import { clippedPart, type Outcome } from "./trainee.ts";
@@ -48,4 +48,10 @@ export function progressOf(seen: readonly Seen[], before: Partial<Both<number>>)
     return { step, nets: results };
   });
   return { steps, diverged };
+}
+
+/** The adapter for people. */
+export function adapterName({ description, vendor, architecture, kind }: AdapterInfo): string {
+  const name = description || [vendor, architecture].filter(Boolean).join(" ");
+  return `${name || "a GPU without a name"}${kind === "software" ? " (on the CPU)" : ""}`;
 }

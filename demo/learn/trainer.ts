@@ -1,11 +1,12 @@
 // The loop in the worker: both networks step on the same batches, and the page hears of it. Knows no page.
 import { DeviceLostError, type Gpu, openGpu, random } from "../../src/index.ts";
-import type { Dataset, Images } from "../../src/io/datasets.ts";
+import type { Dataset } from "../../src/io/datasets.ts";
 import { epochOf } from "../../src/train/batches.ts";
 import { modelOf } from "../../src/train/classifier.ts";
 import { evaluate } from "../../src/train/loop.ts";
 import { pacer } from "../../src/train/pace.ts";
 import { planOf } from "../../src/train/plan.ts";
+import { part } from "./data.ts";
 import { networks, recipe } from "./presets.ts";
 import {
   type Both,
@@ -18,7 +19,7 @@ import {
   type Which,
 } from "./protocol.ts";
 import { drawingReader } from "./reader.ts";
-import { insightOf, progressOf, type Seen } from "./results.ts";
+import { adapterName, insightOf, progressOf, type Seen } from "./results.ts";
 import { type Inputs, type Saved, type Trainee, trainee } from "./trainee.ts";
 
 export type Emit = <K extends keyof Events>(event: K, value: Events[K]) => void;
@@ -67,17 +68,6 @@ interface Checkpoint {
   readonly saved: readonly (readonly [Which, Saved])[];
 }
 
-const nameOf = ({ info }: Gpu): string => {
-  const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(" ");
-  return `${name || "a GPU without a name"}${info.kind === "software" ? " (on the CPU)" : ""}`;
-};
-
-/** The first images: the digits come in turn, so that some of them hold all classes. */
-function firstOf(images: Images, most: number): Images {
-  const count = Math.min(most, images.count);
-  return { ...images, count, labels: images.labels.subarray(0, count) };
-}
-
 /** What is trained, and how. @throws OptionError for data that cannot be. */
 export function planFor({
   data,
@@ -99,7 +89,7 @@ export async function openTrainer(
   const plan = planFor(options);
   const { description } = plan;
   const model = modelOf(description);
-  const test = firstOf(data.test, options.testCount);
+  const test = part(data.test, 0, Math.min(options.testCount, data.test.count));
 
   let settings = options.settings;
   let gpu: Gpu;
@@ -255,7 +245,7 @@ export async function openTrainer(
 
   return {
     opened: {
-      adapter: nameOf(gpu!),
+      adapter: adapterName(gpu!.info),
       network,
       parameters: nets!.clipped.parameters,
       layers: nets!.clipped.layers,
