@@ -32,12 +32,22 @@ function limitsOf(real: GPUSupportedLimits): Record<string, number> {
   return limits;
 }
 
+/** Those of a device that asked for none. */
+async function defaultLimits(want?: AdapterKind): Promise<Record<string, number>> {
+  const device = await (await node.requestAdapter(want))!.requestDevice(); // an adapter gives one device
+  const limits: Record<string, number> = {};
+  for (const name in device.limits)
+    limits[name] = device.limits[name as keyof GPUSupportedLimits] as number;
+  device.destroy();
+  return limits;
+}
+
 export async function requestAdapter(want?: AdapterKind): Promise<GPUAdapter | null> {
   const real = await node.requestAdapter(want);
   if (!real || !shown) return real;
   const info = shown === "default" ? real.info : ({ ...shown.info } as unknown as GPUAdapterInfo);
   const names = shown === "default" ? [] : shown.features.filter((f) => real.features.has(f));
-  const limits = shown === "default" ? ({} as Record<string, number>) : limitsOf(real.limits);
+  const limits = shown === "default" ? await defaultLimits(want) : limitsOf(real.limits);
   const requestDevice = async (wanted: GPUDeviceDescriptor = {}): Promise<GPUDevice> => {
     const device = await real.requestDevice(wanted);
     Object.defineProperty(device, "adapterInfo", { value: info });
