@@ -157,7 +157,8 @@ export function signalChart(element: HTMLElement, blocks: () => number) {
             const count = Math.floor((to - from) / every) + 1;
             return Array.from({ length: count }, (_, i) => 10 ** (from + every * i));
           },
-          values: (_, ticks) => ticks.map(short),
+          // Between powers uPlot leaves some ticks without a number.
+          values: (_, ticks) => ticks.map((t: number | null) => (t === null ? "" : short(t))),
         }),
       ],
     },
