@@ -17,11 +17,21 @@ interface Measured {
 }
 const small = f32(0.1);
 const MEASURED: readonly Measured[] = [
-  { name: "fma(a, b, c)", wgsl: "fma(a, b, c)", exact: (a, b, c) => f32(a * b) + c, range: [-3, 3] },
+  {
+    name: "fma(a, b, c)",
+    wgsl: "fma(a, b, c)",
+    exact: (a, b, c) => f32(a * b) + c,
+    range: [-3, 3],
+  },
   { name: "a * b + c", wgsl: "a * b + c", exact: (a, b, c) => f32(a * b) + c, range: [-3, 3] },
   { name: "a / b", wgsl: "a / b", exact: (a, b) => a / b, range: [0.1, 3] },
   { name: "sqrt(a)", wgsl: "sqrt(a)", exact: (a) => Math.sqrt(a), range: [0.1, 9] },
-  { name: "inverseSqrt(a)", wgsl: "inverseSqrt(a)", exact: (a) => 1 / Math.sqrt(a), range: [0.1, 9] },
+  {
+    name: "inverseSqrt(a)",
+    wgsl: "inverseSqrt(a)",
+    exact: (a) => 1 / Math.sqrt(a),
+    range: [0.1, 9],
+  },
   { name: "exp(a), |a| < 1", wgsl: "exp(a)", exact: Math.exp, range: [-1, 1] },
   { name: "exp(a), |a| < 20", wgsl: "exp(a)", exact: Math.exp, range: [-20, 20] },
   { name: "tanh(a), 0.1 to 4", wgsl: "tanh(a)", exact: Math.tanh, range: [0.1, 4] },
@@ -50,7 +60,9 @@ const ulps = (got: number, want: number) =>
 const gpu = await openGpu();
 const { vendor, architecture, description } = gpu.info;
 console.log(`${vendor} ${architecture} ${description}`);
-console.log("| | digest | worst, ulp | mean, ulp | correctly rounded |\n| --- | --- | --- | --- | --- |");
+console.log(
+  "| | digest | worst, ulp | mean, ulp | correctly rounded |\n| --- | --- | --- | --- | --- |",
+);
 for (const { name, wgsl, exact, range } of MEASURED) {
   const [from, to] = range;
   const xs = Float32Array.from(
