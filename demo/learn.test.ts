@@ -78,7 +78,11 @@ test(
       { timeout: SLOW, polling: 100 },
     );
     await textOf(seen.page, "#score-free", /^diverged$/, SLOW);
-    expect(await lossLabel()).toMatch(/without clipping diverged at step \d+$/);
+    await seen.page.waitForFunction(
+      () =>
+        /without clipping diverged at step \d+$/.test(document.querySelector("#loss")!.ariaLabel!),
+      { timeout: SLOW, polling: 100 }, // the charts are drawn a little later
+    );
     expect(await textOf(seen.page, "#score-clipped", /%/, SLOW)).toMatch(/^\d+ %$/);
     const layers = await seen.page.$$eval("#heat-now li", (all) => all.map((e) => e.textContent));
     expect(layers).toHaveLength(19);
@@ -196,7 +200,7 @@ test(
     );
     expect(await page.$eval("#step", (e) => (e as HTMLButtonElement).disabled)).toBe(false);
     await choose(await put("train-images-idx3-ubyte", images), labelFile);
-    await textOf(page, "#adapter", /36 your files images/, SLOW);
+    await textOf(page, "#adapter", /36 own images/, SLOW);
     await stepAbove(0);
     expect(await page.$eval("#files-error", (e) => (e as HTMLElement).hidden)).toBe(true);
     await page.click("#digits");

@@ -73,7 +73,7 @@ export async function readFiles(files: readonly File[]): Promise<Dataset> {
     });
     return parseImages(await bytes(image), await bytes(label), CLASSES);
   };
-  const name = "your files";
+  const name = "own";
   const first = await read(false);
   if (pairs === 2) {
     const test = await read(true);

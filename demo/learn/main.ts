@@ -156,6 +156,7 @@ async function learn(): Promise<void> {
       digits.hidden = false;
     } catch (error) {
       page.filesError((error as Error).message);
+      input.value = ""; // so that the same file, mended, is a change
       enable(true); // what was open goes on
     }
   };
