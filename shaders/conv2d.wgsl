@@ -248,36 +248,23 @@ fn accumulate(at: Place, l: u32) {
   }
 }
 
-fn storeQuads(at: Place, i: u32, row: u32, l: u32) {
-  let columns = select(p.co, p.ci, PASS == DATA) / 4u;
-  for (var j = 0u; j < C_QUADS; j++) {
-    let quad = at.quad0 + cQuad(j, l);
-    if (quad < columns) { c[row + quad] = sums[i * C_QUADS + j] + biasOf(at.slice, quad); }
-  }
-}
-fn storeScalars(at: Place, i: u32, row: u32, l: u32) {
-  let columns = select(p.co, p.ci, PASS == DATA);
-  for (var j = 0u; j < C_QUADS; j++) {
-    let quad = at.quad0 + cQuad(j, l);
-    let v = sums[i * C_QUADS + j] + biasOf(at.slice, min(quad, quadsOf(columns) - 1u));
-    for (var n = 0u; n < 4u; n++) {
-      if (quad * 4u + n < columns) { cScalars[row + quad * 4u + n] = v[n]; }
-    }
-  }
-}
 @compute @workgroup_size(T)
 fn quads(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) l: u32) {
   let at = placeOf(tileOf(wid.y * nwg.x + wid.x, l));
   if (at.rows == 0u) { return; }
   accumulate(at, l);
   let own = ownRows(at, l);
-  for (var i = 0u; i < select(0u, C_ROWS, PASSES); i++) {
-    let row = passRow(own[i / (C_ROWS / C_OWN)], i);
-    if (row != NONE) { storeQuads(at, i, row, l); }
+  if (PASSES) { // all of this loop is uniform, for the shuffle; the other is faster without one
+    for (var i = 0u; i < C_ROWS; i++) {
+      let row = passRow(own[i / (C_ROWS / C_OWN)], i);
+      if (row != NONE) { storeQuads(at, i, row, l); }
+    }
+    return;
   }
-  for (var i = 0u; i < select(C_ROWS, 0u, PASSES); i++) {
+  for (var i = 0u; i < C_ROWS; i++) {
     let m = at.row0 + cRow(i, l);
-    if (isRow(at, m)) { storeQuads(at, i, rowOfC(at, m), l); }
+    if (!isRow(at, m)) { continue; }
+    storeQuads(at, i, rowOfC(at, m), l);
   }
 }
 
@@ -287,12 +274,16 @@ fn scalars(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3
   if (at.rows == 0u) { return; }
   accumulate(at, l);
   let own = ownRows(at, l);
-  for (var i = 0u; i < select(0u, C_ROWS, PASSES); i++) {
-    let row = passRow(own[i / (C_ROWS / C_OWN)], i);
-    if (row != NONE) { storeScalars(at, i, row, l); }
+  if (PASSES) {
+    for (var i = 0u; i < C_ROWS; i++) {
+      let row = passRow(own[i / (C_ROWS / C_OWN)], i);
+      if (row != NONE) { storeScalars(at, i, row, l); }
+    }
+    return;
   }
-  for (var i = 0u; i < select(C_ROWS, 0u, PASSES); i++) {
+  for (var i = 0u; i < C_ROWS; i++) {
     let m = at.row0 + cRow(i, l);
-    if (isRow(at, m)) { storeScalars(at, i, rowOfC(at, m), l); }
+    if (!isRow(at, m)) { continue; }
+    storeScalars(at, i, rowOfC(at, m), l);
   }
 }

@@ -25,7 +25,9 @@ fn bDepth(i: u32, l: u32) -> u32 { return i; }
 fn bQuad(i: u32, l: u32) -> u32 { return l % (LANES * WX); }
 fn bColumn(i: u32, l: u32) -> u32 { return l % (LANES * WX) * 4u + i; }
 fn bDepthQuad(i: u32, l: u32) -> u32 { return 0u; }
-fn cRow(i: u32, l: u32) -> u32 { return (below(l) + i / HIGH) * LANES + i % HIGH; }
+fn cRow(i: u32, l: u32) -> u32 {
+  return below(l) * LANES + select(i / HIGH * LANES + i % HIGH, i, HIGH == LANES);
+}
 fn ownRow(i: u32, l: u32) -> u32 { return aRow(i, l); }
 fn passRow(own: u32, i: u32) -> u32 { return subgroupShuffle(own, i % HIGH); }
 fn cQuad(j: u32, l: u32) -> u32 { return l % (LANES * WX); }

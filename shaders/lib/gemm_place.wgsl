@@ -1,5 +1,5 @@
-// shaders/lib/gemm_place.wgsl: where a tile of conv2d.wgsl lies: its rows, columns, slice, and stride class or split; and
-// where its rows of C begin.
+// shaders/lib/gemm_place.wgsl: where a tile of conv2d.wgsl lies: its rows, columns, slice, and stride class or split;
+// where its rows of C begin, and how one is stored.
 
 /// Where a tile lies. Passed by value: what is read back from a private variable counts as non-uniform.
 struct Place {
@@ -70,4 +70,23 @@ fn ownRows(at: Place, l: u32) -> array<u32, C_OWN> {
     }
   }
   return rows;
+}
+
+/// Stores the thread's i-th row of the tile at `row`.
+fn storeQuads(at: Place, i: u32, row: u32, l: u32) {
+  let columns = select(p.co, p.ci, PASS == DATA) / 4u;
+  for (var j = 0u; j < C_QUADS; j++) {
+    let quad = at.quad0 + cQuad(j, l);
+    if (quad < columns) { c[row + quad] = sums[i * C_QUADS + j] + biasOf(at.slice, quad); }
+  }
+}
+fn storeScalars(at: Place, i: u32, row: u32, l: u32) {
+  let columns = select(p.co, p.ci, PASS == DATA);
+  for (var j = 0u; j < C_QUADS; j++) {
+    let quad = at.quad0 + cQuad(j, l);
+    let v = sums[i * C_QUADS + j] + biasOf(at.slice, min(quad, quadsOf(columns) - 1u));
+    for (var n = 0u; n < 4u; n++) {
+      if (quad * 4u + n < columns) { cScalars[row + quad * 4u + n] = v[n]; }
+    }
+  }
 }
