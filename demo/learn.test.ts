@@ -6,7 +6,16 @@ import { join } from "node:path";
 import type { ElementHandle, Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeIdx } from "../src/io/datasets.ts";
-import { drop, faults, openSite, overflowAt, type Site, textOf, type Watched } from "./testing.ts";
+import {
+  drop,
+  faults,
+  loseDevice,
+  openSite,
+  overflowAt,
+  type Site,
+  textOf,
+  type Watched,
+} from "./testing.ts";
 
 let site: Site;
 let seen: Watched;
@@ -41,18 +50,6 @@ async function tasks(page: Page, work: () => Promise<unknown>): Promise<number[]
   return events
     .filter(({ name, pid, tid }) => name.endsWith("RunTask") && own.has(`${pid}.${tid}`))
     .map(({ tdur = 0 }) => tdur / 1000);
-}
-/** Takes the worker's device away, with its next commands; one that is opened later stays. */
-async function loseOnce(page: Page): Promise<void> {
-  const worker = page.workers().at(-1)!;
-  await worker.evaluate(() => {
-    const create = GPUDevice.prototype.createCommandEncoder;
-    GPUDevice.prototype.createCommandEncoder = function (...given) {
-      GPUDevice.prototype.createCommandEncoder = create;
-      this.destroy();
-      return create.apply(this, given);
-    };
-  });
 }
 const resume = async () => {
   if ((await seen.page.$eval("#play", (e) => e.textContent)) === "Resume")
@@ -215,7 +212,7 @@ test(
   "after a lost device training goes on from the checkpoint in memory",
   async () => {
     const { page } = seen;
-    await loseOnce(page);
+    await loseDevice(page);
     const said = await textOf(page, "#trouble-text", /Training stopped: .*lost/, SLOW);
     const kept = Number(/go on from step ([\d,]+)/.exec(said)?.[1]?.replace(",", ""));
     expect(kept).toBeGreaterThanOrEqual(0);

@@ -81,13 +81,14 @@ export async function overflowAt(page: Page, width: number): Promise<number> {
   return wide - width;
 }
 
-/** From now on the page's worker loses its device with the next commands. */
+/** Takes the device of the page's worker away, with its next commands; one that is opened later stays. */
 export async function loseDevice(page: Page): Promise<void> {
   const [worker] = page.workers().slice(-1);
   if (!worker) throw new Error("the page has no worker");
   await worker.evaluate(() => {
     const create = GPUDevice.prototype.createCommandEncoder;
     GPUDevice.prototype.createCommandEncoder = function (...given) {
+      GPUDevice.prototype.createCommandEncoder = create;
       this.destroy();
       return create.apply(this, given);
     };

@@ -108,8 +108,8 @@ export class Encoder {
   }
 
   /**
-   * Submits `commands`, whose pipelines are ready, and waits. Timestamps lie around the first and last dispatch, with the images that they read: other copies before and behind
-   * them do not count.
+   * Submits `commands`, whose pipelines are ready, and waits. Timestamps lie around the first and last dispatch, with
+   * the images that they read: other copies before and behind them do not count.
    */
   async time(commands: readonly Command[]): Promise<Timing> {
     const first = commands.findIndex((c) => c.kind === "dispatch" || c.kind === "draw");
