@@ -26,9 +26,13 @@ fn greatest(v: V) -> f32 {
   for (var i = 1u; i < WIDTH; i++) { m = max(m, part(v, i)); }
   return m;
 }
-// The built-in exp may lose a NaN.
+// The built-in exp and log may lose a NaN, and log(0) may be finite.
 fn exponential(v: V) -> V {
   return select(exp(v), v, (bitcast<U>(v) & U(0x7fffffffu)) > U(0x7f800000u));
+}
+fn logarithm(v: f32) -> f32 {
+  let number = select(log(v), -1.0 / v, v == 0.0);
+  return select(number, v, (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u);
 }
 
 // A thread's largest so far, and its sum of exp(x - largest): the row is read twice, not three times.
@@ -40,7 +44,7 @@ fn grown(s: Sum, v: V) -> Sum {
 fn of_row(s: Sum, lid: u32) -> Sum {
   let top = rowMax(s.top, lid);
   let sum = rowSum(s.sum * exp(s.top - top), lid);
-  if (LOG) { return Sum(top, log(sum)); }
+  if (LOG) { return Sum(top, logarithm(sum)); }
   return Sum(top, 1.0 / sum); // brings a NaN back
 }
 fn result(s: Sum, v: V) -> V {

@@ -233,4 +233,14 @@ export const cases: readonly Case[] = [
       tree.dispose([t, made]);
     },
   },
+  {
+    name: "no size is rounded up to the adapter's largest, of which SwiftShader has no buffer",
+    async run(gpu) {
+      const { pool } = gpu.internals.memory;
+      const most = gpu.info.limits.maxBufferSize!;
+      const wanted = 256 * Math.floor((0.99 * most) / 256);
+      const size = pool.sizeFor(wanted);
+      assert(size >= wanted && size < most, `a size for ${wanted} of ${most} bytes`, size);
+    },
+  },
 ];

@@ -138,33 +138,75 @@ export const cases: readonly Case[] = [
     async run(gpu) {
       const x = gpu.tensor(f32(1, 2));
       const seen = gpu.tensor(f32(0, 0));
-      const count = (f: () => unknown) => {
+      const count = async (f: () => unknown) => {
         for (let i = 0; i < 2; i++) f();
+        await gpu.sync();
         const before = gpu.counts();
         f();
+        await gpu.sync();
         const after = gpu.counts();
         return [after.dispatches - before.dispatches, after.copies - before.copies];
       };
       const gradient = gpu.record(() => vjp((a: Tensor) => mul(a, x))(x, seen).grads);
-      equal("a gradient without its value", count(gradient), [1, 0]);
+      equal("a gradient without its value", await count(gradient), [1, 0]);
       const both = gpu.record(() => {
         const { value, grads } = vjp((a: Tensor) => mul(a, x))(x, seen);
         return { value, grads };
       });
-      equal("and with it", count(both), [2, 0]);
+      equal("and with it", await count(both), [2, 0]);
       const chain = gpu.record(() => {
         scale(scale(x, { by: 2 }), { by: 2 });
         return scale(x, { by: 2 });
       });
-      equal("a chain of which nothing is returned", count(chain), [1, 0]);
+      equal("a chain of which nothing is returned", await count(chain), [1, 0]);
       const assigned = gpu.record(() => {
         gpu.assign({ seen }, { seen: scale(x, { by: 3 }) });
       });
-      equal("memory from outside", count(assigned), [1, 1]);
+      equal("memory from outside", await count(assigned), [1, 1]);
       equalBits("what was written there", await seen.data(), [3, 6]);
       equalBits("the gradient", await gradient().data(), [3, 12]);
       for (const f of [gradient, both, chain, assigned]) f.dispose();
       tree.dispose({ x, seen });
+    },
+  },
+  {
+    name: "short replays share a submit, and are submitted though nobody waits",
+    async run(gpu) {
+      const x = gpu.tensor(f32(1, 2));
+      const f = gpu.record(() => scale(x, { by: 2 }));
+      for (let i = 0; i < 3; i++) await f().data();
+      const before = gpu.counts();
+      for (let i = 0; i < 10; i++) f();
+      equal("submits at once", gpu.counts().submits - before.submits, 0);
+      for (let i = 0; i < 100 && gpu.counts().submits === before.submits; i++)
+        await new Promise((done) => setTimeout(done, 20));
+      equal("submits soon", gpu.counts().submits - before.submits, 1);
+      equal("dispatches", gpu.counts().dispatches - before.dispatches, 10);
+      f.dispose();
+      x.dispose();
+    },
+  },
+  {
+    name: "arguments of replays that nobody waited for stay in order, small ones and large ones",
+    async run(gpu) {
+      const sizes = [4, 2 ** 17];
+      const totals = sizes.map((n) => gpu.zeros([n]));
+      const adds = totals.map((total) =>
+        gpu.record((x: Tensor) => gpu.assign(total, add(scale(total, { by: 3 }), x))),
+      );
+      const expected = sizes.map(() => 0);
+      for (let i = 0; i < 12; i++) {
+        for (const [k, n] of sizes.entries()) {
+          adds[k]!(new Float32Array(n).fill(i + k));
+          expected[k] = 3 * expected[k]! + i + k;
+        }
+      }
+      for (const [k, total] of totals.entries()) {
+        const data = await total.data();
+        equalBits(`${sizes[k]} values`, [data[0]!, data.at(-1)!], [expected[k]!, expected[k]!]);
+        adds[k]!.dispose();
+      }
+      tree.dispose(totals);
     },
   },
 ];

@@ -145,7 +145,6 @@ export function record<A extends readonly unknown[], R>(
   };
 
   const start = ({ constants, commands, inputs }: Recording, values: readonly Given[]) => {
-    recorder.flush();
     load(inputs, values);
     recorder.play(constants);
     recorder.play(commands);
@@ -172,7 +171,6 @@ export function record<A extends readonly unknown[], R>(
       }
       if (last) memory.releaseAll(last, `the next call of ${label}`);
       last = scope;
-      recorder.flush();
       return lend(result);
     } catch (error) {
       memory.releaseAll(scope, `a failed ${label}`);
@@ -227,7 +225,6 @@ export function record<A extends readonly unknown[], R>(
           `${label}: ${s.label}, captured when it was recorded, was released by ${s.ended}`,
         );
       }
-      recorder.flush();
       load(known.inputs, values);
       recorder.play(known.commands);
       return lend(known.result);

@@ -92,7 +92,8 @@ export class Pool implements BufferSource {
   /** The size of the buffer that a request gets. */
   sizeFor(bytes: number): number {
     const wanted = bytes + this.guard;
-    return Math.min(sizeClass(wanted), Math.max(wanted, this.maxBytes));
+    // SwiftShader names a largest size that it has no buffer of.
+    return Math.min(sizeClass(wanted), Math.max(wanted, this.maxBytes - 256));
   }
 
   take(bytes: number): Buf {

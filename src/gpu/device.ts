@@ -113,6 +113,11 @@ export class Device {
     this.#error ??= error;
   }
 
+  /** It is lost or closed. */
+  get gone(): boolean {
+    return this.#gone !== null;
+  }
+
   /** Throws if the device is lost or closed. */
   check(user: string): void {
     const gone = this.#goneFor(user);

@@ -10,6 +10,10 @@ import { warm } from "./warm.ts";
 
 /** Submitted this often, so that the device starts while the rest is still being encoded. */
 const FLUSH_EVERY = 128;
+/** Kept lists no longer than this wait for more, as eager commands do: a submit costs as much as so many dispatches. */
+const SHORT = 16;
+/** Uploads from this size on cost more to copy into a command than a submit of what is before them. */
+const LARGE = 2 ** 18;
 /** Uploads that nothing has been awaited behind. Past this the host is far ahead of the device. */
 const MAX_UPLOADS = 2 ** 30;
 /** Staging copies are freed only at a submit, also at an empty one. */
@@ -32,6 +36,8 @@ export class Recorder {
   #tape: Command[] | null = null;
   /** Waits for pipelines that pending commands need. */
   #pump: Promise<void> | null = null;
+  /** Submits what is pending as soon as the host has nothing else to do. */
+  #timer: ReturnType<typeof setTimeout> | null = null;
   #uploaded = 0;
   #arrived = 0;
   #staged = 0;
@@ -58,8 +64,18 @@ export class Recorder {
       return;
     }
     this.#pending.push(command);
-    if (this.#pending.length >= FLUSH_EVERY) this.flush();
+    this.#added();
   }
+
+  #added(): void {
+    if (this.#pending.length >= FLUSH_EVERY) this.flush();
+    else this.#timer ??= setTimeout(this.#late, 0);
+  }
+
+  readonly #late = (): void => {
+    this.#timer = null;
+    if (!this.device.gone) this.flush();
+  };
 
   /** Collects what `fn` asks for; nothing of it reaches the device. */
   collect<R>(fn: () => R): { result: R; commands: Command[] } {
@@ -79,18 +95,21 @@ export class Recorder {
       for (const c of commands) this.#tape.push(c);
       return;
     }
+    const short = commands.length <= SHORT;
     const ready = (c: Command) => c.kind !== "dispatch" || c.pipeline.ready !== null;
-    if (!this.#pump && this.#pending.every(ready) && commands.every(ready)) {
+    if (!short && !this.#pump && this.#pending.every(ready) && commands.every(ready)) {
       const before = this.#pending; // the arguments' copies: one submit with what they are for
       this.#pending = [];
       this.#calls = [];
       this.#encoder.encode([before, commands], FLUSH_EVERY);
       return;
     }
-    this.flush();
-    this.#calls.push({ start: this.#pending.length, end: this.#pending.length + commands.length });
+    if (!short) this.flush();
+    const start = this.#pending.length;
+    this.#calls.push({ start, end: start + commands.length });
     for (const c of commands) this.#pending.push(c);
-    this.flush();
+    if (short) this.#added();
+    else this.flush();
   }
 
   /** @throws LimitError if so many bytes more would wait for the device. */
@@ -107,6 +126,7 @@ export class Recorder {
 
   /** Copies `data` now, or into a command. */
   upload(buffer: GPUBuffer, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
+    if (data.byteLength >= LARGE) this.flush();
     if (!this.#tape && this.idle) {
       this.#write(buffer, offset, data);
       return;
