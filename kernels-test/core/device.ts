@@ -67,6 +67,18 @@ export const cases: readonly Case[] = [
       await throws("limits", open({ limits: "least" }), ...says(/"default"/, /"least"$/));
       await throws("a word", open({ features: "subgroups" }), ...says(/list/, /"subgroups"$/));
       await throws("a feature", open({ features: ["f64"] }), ...says(/shader-f16/, /"f64"$/));
+      const all = await openGpu({ adapter });
+      for (const name of ["subgroups", "timestamp-query", "shader-f16"] as const) {
+        if (all.info.features.has(name)) continue; // Firefox lacks some
+        const one = open({ features: [name] });
+        await throws(
+          name,
+          one,
+          DeviceError,
+          new RegExp(`^openGpu: the adapter has no .*'${name}'`),
+        );
+      }
+      await all.close();
       const device = await bring(adapter);
       await throws("both", open({ device, features: [] }), ...says(/device/, /"features"$/));
       device.destroy();

@@ -4,7 +4,7 @@ import type { AdapterKind } from "../types.ts";
 
 /** A nap is this part of the time waited so far, so a wait ends at most so much too late. */
 const PART = 1 / 16;
-const LONGEST_MS = 1;
+const LONGEST_MS = 2;
 
 const bed = new Int32Array(new SharedArrayBuffer(4));
 let waits = 0;
@@ -18,7 +18,7 @@ function nap(): void {
   setImmediate(nap);
 }
 
-/** Awaits `promise`. The event loop goes on meanwhile, beside a software adapter each turn at most a millisecond late. */
+/** Awaits `promise`. The event loop goes on meanwhile, beside a software adapter each turn at most two milliseconds late. */
 export async function patiently<T>(
   promise: Promise<T>,
   kind: AdapterKind,
