@@ -2,9 +2,12 @@
 // loop: a core that the adapter's own threads need. A short nap on each turn leaves it to them.
 import type { AdapterKind } from "../types.ts";
 
-/** A nap is this part of the time waited so far, so a wait ends at most so much too late. */
-const PART = 1 / 16;
-const LONGEST_MS = 2;
+/**
+ * How long to sleep after a wait of `t` ms. A turn of the event loop costs the adapter some 0.1 ms, and half a nap is how
+ * late the end is seen: together they are least at a nap near sqrt(t / 10). Short waits end at most 1/16 too late.
+ */
+const napAfter = (t: number): number => Math.min(t / 16, Math.sqrt(t / 10), LONGEST_MS);
+const LONGEST_MS = 10;
 
 const bed = new Int32Array(new SharedArrayBuffer(4));
 let waits = 0;
@@ -14,11 +17,11 @@ let awake = true;
 function nap(): void {
   awake = waits === 0;
   if (awake) return;
-  Atomics.wait(bed, 0, 0, Math.min(LONGEST_MS, PART * (performance.now() - since)));
+  Atomics.wait(bed, 0, 0, napAfter(performance.now() - since));
   setImmediate(nap);
 }
 
-/** Awaits `promise`. The event loop goes on meanwhile, beside a software adapter each turn at most two milliseconds late. */
+/** Awaits `promise`. The event loop goes on meanwhile, beside a software adapter each turn at most 10 ms late. */
 export async function patiently<T>(
   promise: Promise<T>,
   kind: AdapterKind,
