@@ -38,12 +38,14 @@ fn left(i: u32, r: u32, k: u32) -> vec4f {
   return vec4f(subgroupShuffle(aShare[i][k], r));
 }
 // Rows outside, k inside: an accumulator is touched once for 4 k. Their products are added up first: rounding errors,
-// which the layers behind it multiply, grow with a quarter of k.
+// which the layers behind it multiply, grow with a quarter of k. WEIGHT, behind which is no layer, is faster without.
 fn addRow(i: u32, r: u32, columns: array<vec4f, 4>) {
-  let sum = sums[i * HIGH + r]; // loaded here: behind the products it costs lavapipe 1.1 times the time
+  let sum = sums[i * HIGH + r];
   var part = left(i, r, 0u) * columns[0];
+  if (PASS == WEIGHT) { part = fma(left(i, r, 0u), columns[0], sum); }
   for (var k = 1u; k < 4u; k++) { part = fma(left(i, r, k), columns[k], part); }
-  sums[i * HIGH + r] = part + sum;
+  if (PASS != WEIGHT) { part += sum; }
+  sums[i * HIGH + r] = part;
 }
 fn addFragment(i: u32, columns: array<vec4f, 4>) {
   for (var r = 0u; r < HIGH; r += 4u) {
