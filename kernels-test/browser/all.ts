@@ -101,7 +101,11 @@ function table(done: ReadonlyMap<string, Ran>): string {
     if (!ran) return [];
     const page = like && done.get(like);
     const odd = page ? differing(page, ran).length : 0;
-    const bits = page ? (odd === 0 ? `all ${TITLES[like]}'s` : `${odd} cases differ`) : "";
+    const bits = page
+      ? odd === 0
+        ? `all ${TITLES[like]}'s`
+        : `${odd} ${odd === 1 ? "case differs" : "cases differ"}`
+      : "";
     return [[TITLES[name]!, ...groups.map((g) => cell(ran, g)), bits]];
   });
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
